@@ -1,0 +1,31 @@
+// Runs before `npm start`, `npm test` and their like, under whatever Node the machine has (20 or later), so it is plain
+// JavaScript. It installs what the lock file names when something of it is missing, and says so; otherwise it is silent.
+import { execFileSync } from 'node:child_process'
+import { existsSync, readFileSync } from 'node:fs'
+
+const lock = JSON.parse(readFileSync('package-lock.json', 'utf8'))
+const suits = (list, value) => !list || list.includes(value)
+
+/** Whether the installed tree lacks a package of the lock file, or holds another version of it. */
+function missing() {
+  if (!existsSync('node_modules/.package-lock.json')) return true
+  const installed = JSON.parse(readFileSync('node_modules/.package-lock.json', 'utf8')).packages
+  return Object.entries(lock.packages).some(([place, { version, optional, os, cpu, link }]) => {
+    if (place === '' || link || !suits(os, process.platform) || !suits(cpu, process.arch)) return false
+    return (
+      installed[place]?.version !== version &&
+      !(optional && installed[place] === undefined && !place.endsWith(`node-${process.platform}-${process.arch}`))
+    )
+  })
+}
+
+if (missing()) {
+  console.error('meshidp: installing what is missing (npm ci); the first time this takes a minute …')
+  try {
+    // npm passes its command line's settings on to children; a prefix or workspace of the outer call must not reach this one.
+    execFileSync('npm', ['ci', '--loglevel=error', '--no-audit', '--no-fund'], { stdio: ['ignore', 2, 2] })
+  } catch {
+    console.error('meshidp: npm could not install the packages. Is the npm registry reachable? Then run the same command again.')
+    process.exit(1)
+  }
+}
