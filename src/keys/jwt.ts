@@ -1,0 +1,62 @@
+/** JSON Web Tokens of our own making: signed here, and recognised here. Synchronous: an ES256 signature takes 35 µs. */
+import { hash, sign, verify } from 'node:crypto'
+import type { Algorithm, Keys, SigningKey } from './keyset.ts'
+
+/** RFC 9068 §2.1 and OpenID Connect Core §2: what kind of token a header announces. */
+export type TokenType = 'at+jwt' | 'JWT'
+
+export type Claims = Record<string, unknown>
+
+const encode = (value: object) => Buffer.from(JSON.stringify(value)).toString('base64url')
+
+/** The header of a token, letter for letter: we write one per key and type, and recognise no other. */
+const headerOf = ({ kid, alg }: SigningKey, typ: TokenType) => encode({ alg, typ, kid })
+
+const signatureOf = { ES256: { dsaEncoding: 'ieee-p1363' }, RS256: {} } as const
+
+export type Jwts = {
+  /** Claims → signed token in compact serialisation (RFC 7515 §3.1). */
+  sign: (typ: TokenType, alg: Algorithm, claims: Claims) => string
+  /** Token → the claims that we signed; undefined for all that is not ours to the letter. Does not look at `exp`. */
+  open: (typ: TokenType, token: string) => Claims | undefined
+}
+
+/**
+ * A token is ours only if its header is, letter for letter, one that we write: so no `alg`, `jku`, `jwk` or `crit` of a stranger is ever
+ * interpreted (RFC 8725 §3.1). Signatures found good are remembered by digest, the last `remembered` of them; decisions never are.
+ */
+export function createJwts(keys: Keys, remembered = 4096): Jwts {
+  const headers = new Map<SigningKey, Record<TokenType, string>>()
+  const byHeader: Record<TokenType, Map<string, SigningKey>> = { 'at+jwt': new Map(), JWT: new Map() }
+  for (const key of keys.all) {
+    headers.set(key, { 'at+jwt': headerOf(key, 'at+jwt'), JWT: headerOf(key, 'JWT') })
+    for (const typ of ['at+jwt', 'JWT'] as const) byHeader[typ].set(headerOf(key, typ), key)
+  }
+  const good = new Map<string, Claims>()
+
+  return {
+    sign(typ, alg, claims) {
+      const key = keys.signing(alg)
+      const signed = `${headers.get(key)?.[typ]}.${encode(claims)}`
+      const signature = sign('sha256', Buffer.from(signed), { key: key.privateKey, ...signatureOf[alg] })
+      return `${signed}.${signature.toString('base64url')}`
+    },
+
+    open(typ, token) {
+      const mark = typ + hash('sha256', token, 'base64url')
+      const known = good.get(mark)
+      if (known) return known
+      const [header, payload, signature, ...more] = token.split('.', 4)
+      const key = header === undefined ? undefined : byHeader[typ].get(header)
+      if (!key || !payload || !signature || more.length > 0) return undefined
+      const bytes = Buffer.from(signature, 'base64url')
+      if (bytes.toString('base64url') !== signature) return undefined // RFC 4648 §3.5: one text for one signature
+      const signed = Buffer.from(token.slice(0, token.lastIndexOf('.')))
+      if (!verify('sha256', signed, { key: key.publicKey, ...signatureOf[key.alg] }, bytes)) return undefined
+      const claims = JSON.parse(Buffer.from(payload, 'base64url').toString()) as Claims
+      if (good.size >= remembered) good.delete(good.keys().next().value as string)
+      good.set(mark, claims)
+      return claims
+    },
+  }
+}
