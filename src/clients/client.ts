@@ -1,0 +1,76 @@
+/** A client, wherever it is known from: the policy file, a registration, or its metadata document. */
+import { hash } from 'node:crypto'
+import type { ActivePolicy } from '../deps.ts'
+import type { Algorithm } from '../keys/keyset.ts'
+import type { AuthMethod } from '../oauth/client_metadata.ts'
+import type { ClientFacts, PolicyClient } from '../policy/index.ts'
+import type { StoredClient } from '../store/clients.ts'
+
+export type { AuthMethod }
+
+export type Client = {
+  client_id: string
+  /** For people; a self-registered one may call itself anything. */
+  title: string
+  /** Whether an admin wrote it into the policy file. All others are shown as unverified. */
+  verified: boolean
+  /** What the policy needs to know of it. */
+  facts: ClientFacts
+  redirect_uris: readonly string[]
+  grant_types: readonly string[]
+  auth_methods: readonly AuthMethod[]
+  secret_digest: string | null
+  require_pkce: boolean
+  id_token_alg: Algorithm
+  /** Who registered it, for the consent page. */
+  registered_by: string | null
+  /** Of all that a person agrees to when they agree to this software: changed, they are asked again. */
+  software_digest: string
+  /** The row, for software that the policy file does not name. */
+  stored: StoredClient | null
+}
+
+const softwareDigest = (redirect_uris: readonly string[], auth_methods: readonly string[], jwks: unknown) =>
+  hash('sha256', JSON.stringify([redirect_uris, auth_methods, jwks ?? null]), 'base64url')
+
+/** A client of the policy file. Its secret may come either way (RFC 6749 §2.3.1). */
+export function clientOfPolicy(client: PolicyClient, policy: ActivePolicy): Client {
+  const secret_digest = policy.secret_digests.get(client.client_id) ?? null
+  const auth_methods: AuthMethod[] = secret_digest === null ? ['none'] : ['client_secret_basic', 'client_secret_post']
+  return {
+    client_id: client.client_id,
+    title: client.title,
+    verified: true,
+    facts: { client_id: client.client_id, name: client.name },
+    redirect_uris: client.redirect_uris,
+    grant_types: ['authorization_code', 'refresh_token'],
+    auth_methods,
+    secret_digest,
+    require_pkce: client.require_pkce || secret_digest === null,
+    id_token_alg: client.id_token_signed_response_alg ?? 'RS256',
+    registered_by: null,
+    software_digest: softwareDigest(client.redirect_uris, auth_methods, client.jwks),
+    stored: null,
+  }
+}
+
+/** A client of the store. `named`: the policy's entry for its metadata document's URL, if there is one. */
+export function clientOfStore(stored: StoredClient, named?: PolicyClient): Client {
+  const { metadata } = stored
+  const auth_methods = [metadata.token_endpoint_auth_method]
+  return {
+    client_id: stored.client_id,
+    title: named?.title ?? metadata.client_name ?? stored.client_id,
+    verified: named !== undefined,
+    facts: { client_id: stored.client_id, name: named?.name ?? null },
+    redirect_uris: metadata.redirect_uris,
+    grant_types: metadata.grant_types,
+    auth_methods,
+    secret_digest: stored.secret_digest,
+    require_pkce: true,
+    id_token_alg: metadata.id_token_signed_response_alg ?? 'RS256',
+    registered_by: stored.owner_name || null,
+    software_digest: softwareDigest(metadata.redirect_uris, auth_methods, metadata.jwks),
+    stored,
+  }
+}
