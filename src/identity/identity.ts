@@ -1,0 +1,48 @@
+/** What the rest of meshidp may ask about callers. The strategies (`tun`, `userspace`, `serve`) differ only in `identify`. */
+import type { IncomingHttpHeaders } from 'node:http'
+import type { Caller, NoIdentityReason, UserPrincipal } from '../oauth/principal.ts'
+
+/**
+ * What the listener knows of a request: its socket's two ends and its headers. Addresses as the socket gives them (perhaps
+ * IPv4-mapped); '' on a unix socket. With `localPort`, userspace mode knows the connection's other end exactly.
+ */
+export type Connection = {
+  remoteAddress: string
+  remotePort: number
+  localAddress: string
+  localPort?: number | undefined
+  headers: IncomingHttpHeaders
+}
+
+/** Whom an authorization remembers. */
+export type Remembered = { user_id: string; node_id: string; address: string; bind: 'user' | 'node' }
+
+export type StillThere = { there: true; principal: UserPrincipal } | { there: false; reason: NoIdentityReason; sentence: string }
+
+/** What `/readyz`, `meshidp status` and the log say of the mesh. */
+export type MeshStatus = {
+  /** `BackendState` of tailscaled, or what keeps us from knowing it, in words. */
+  state: string
+  running: boolean
+  /** Bare addresses of this very node: the only ones that we listen on, and that count as local ends. */
+  addresses: readonly string[]
+  /** Fully qualified name of this node without trailing dot; '' while unknown. */
+  name: string
+  /** `CurrentTailnet.Name`; '' while unknown. */
+  tailnet: string
+  /** What tailscaled complains of, in its words; a control server out of reach is here while the mesh goes on. */
+  health: readonly string[]
+  strategy: 'tun' | 'userspace' | 'serve'
+}
+
+export interface Identity {
+  /** Who is at the other end. Throws `Unavailable` (503) while the mesh is dark: that is never "nobody". */
+  identify(connection: Connection): Promise<Caller>
+  /** Whether that person is in the mesh now, and who they are today. Throws `Unavailable` while the mesh is dark. */
+  stillThere(remembered: Remembered): Promise<StillThere>
+  /** The mesh as last seen; never waits. */
+  status(): MeshStatus
+  /** Asks the mesh for its state now. Throws `Unavailable` where it cannot be asked. */
+  refresh(): Promise<MeshStatus>
+  close(): Promise<void>
+}

@@ -1,0 +1,63 @@
+/** Which local user owns a TCP connection's other end, from Linux's /proc: what tells tailscaled from any other local process (S3). */
+import { readFile } from 'node:fs/promises'
+import { isIPv4 } from 'node:net'
+import { endianness } from 'node:os'
+
+/** A TCP connection on this machine, from the side of the process that opened it. */
+export type Ends = {
+  address: string
+  port: number
+  peerAddress: string
+  /** Absent: any connection from that port counts. */
+  peerPort?: number | undefined
+}
+
+const established = '01'
+
+/**
+ * The users of all sockets in a table (the text of /proc/net/tcp or tcp6) that are this end of this connection.
+ * Only established ones with an inode: one whose process closed it is shown as root's (user 0), which would be a way in.
+ */
+export function ownersIn(table: string, { address, port, peerAddress, peerPort }: Ends): number[] {
+  const hexPort = (value: number) => value.toString(16).toUpperCase().padStart(4, '0')
+  const forms = (ip: string) => (isIPv4(ip) ? [hexOf(ip), hexOf(`::ffff:${ip}`)] : [hexOf(ip)])
+  const near = new Set(forms(address).map((hex) => `${hex}:${hexPort(port)}`))
+  const far = forms(peerAddress).map((hex) => `${hex}:${peerPort === undefined ? '' : hexPort(peerPort)}`)
+  return table
+    .split('\n')
+    .map((line) => line.trim().split(/\s+/))
+    .filter(([, from = '', to = '', state]) => state === established && near.has(from) && far.some((end) => to.startsWith(end)))
+    .filter((fields) => fields[9] !== '0')
+    .map((fields) => Number(fields[7]))
+}
+
+/** The same on this machine now. Throws where there is no such table (not Linux). */
+export async function owners(ends: Ends): Promise<number[]> {
+  const tables = await Promise.all([readFile('/proc/self/net/tcp', 'utf8'), readFile('/proc/self/net/tcp6', 'utf8').catch(() => '')])
+  return tables.flatMap((table) => ownersIn(table, ends))
+}
+
+/** The user that everybody is whom a user namespace does not map: never equal to anything, not even to itself. */
+export const overflowUser = async () => Number(await readFile('/proc/sys/kernel/overflowuid', 'utf8').catch(() => '65534'))
+
+/** An address as the kernel prints it: words of four bytes, each in the machine's byte order. */
+function hexOf(address: string): string {
+  const bytes = Buffer.from(isIPv4(address) ? address.split('.').map(Number) : bytesOfIPv6(address))
+  if (endianness() === 'LE') bytes.swap32()
+  return bytes.toString('hex').toUpperCase()
+}
+
+/** Of a canonical address without zone; the last 32 bits may be written as IPv4. */
+function bytesOfIPv6(address: string): number[] {
+  const plain = address.replace(/(\d+)\.(\d+)\.(\d+)\.(\d+)$/, (_all, ...parts: string[]) => {
+    const [a = 0, b = 0, c = 0, d = 0] = parts.slice(0, 4).map(Number)
+    return `${(a * 256 + b).toString(16)}:${(c * 256 + d).toString(16)}`
+  })
+  const [head = '', tail] = plain.split('::')
+  const groups = (text: string | undefined) => (text ? text.split(':') : [])
+  const zeros = tail === undefined ? 0 : 8 - groups(head).length - groups(tail).length
+  return [...groups(head), ...Array<string>(zeros).fill('0'), ...groups(tail)].flatMap((group) => {
+    const value = Number.parseInt(group, 16)
+    return [value >> 8, value & 255]
+  })
+}

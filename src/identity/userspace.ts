@@ -1,0 +1,85 @@
+/**
+ * Identity where tailscaled runs without TUN: it dials us from loopback, and knows by address and port for whom.
+ *
+ * Trusts: that the user who runs tailscaled is nobody else. Any local process can dial loopback, and may land on a port for which
+ * tailscaled still answers (S3), so the connection's other end must belong to the owner of tailscaled's socket, at each request.
+ */
+import { stat } from 'node:fs/promises'
+import { Unavailable } from '../oauth/error.ts'
+import type { Caller } from '../oauth/principal.ts'
+import { isLoopback, unmapped } from './address.ts'
+import { type Nobody, nobody } from './nobody.ts'
+import { overflowUser, owners } from './socket_owner.ts'
+import { isFunnelled, type Strategy, type Surroundings } from './strategy.ts'
+
+export type UserspaceOptions = {
+  /** Misses that one source address may cause in a second; each stalls tailscaled for 180 ms (S2). */
+  maxMisses?: number
+  /** Monotonic milliseconds. */
+  elapsed?: () => number
+  /** Seams for tests, which cannot become another user: who owns the other end, tailscaled's socket, and who is everybody. */
+  ownersOf?: typeof owners
+  ownerOfFile?: (path: string) => Promise<number>
+  overflow?: () => Promise<number>
+}
+
+export function userspace({ whoisPort, socket }: Surroundings, options: UserspaceOptions = {}): Strategy {
+  const { maxMisses = 2, elapsed = () => performance.now(), ownersOf = owners, overflow = overflowUser } = options
+  const { ownerOfFile = async (path) => (await stat(path)).uid } = options
+  const misses = boundedMisses(maxMisses, elapsed)
+
+  /** Whether the other end is tailscaled's. Every socket that could be it has to be: which one it is may not be clear. */
+  async function openedByTailscaled(ends: Parameters<typeof owners>[0]): Promise<boolean> {
+    try {
+      const [users, tailscaled, everybody] = await Promise.all([ownersOf(ends), ownerOfFile(socket), overflow()])
+      return users.length > 0 && users.every((user) => user === tailscaled && user !== everybody)
+    } catch (cause) {
+      throw new Unavailable('meshidp cannot find out which process opened this connection. Try again in a moment.', { cause })
+    }
+  }
+
+  return async (connection) => {
+    const [source, local, port] = [unmapped(connection.remoteAddress), unmapped(connection.localAddress), connection.remotePort]
+    if (isFunnelled(connection)) return nobody('funnel', source)
+    if (!isLoopback(source) || !isLoopback(local)) return nobody('not_mesh', source)
+    const missed = misses.refused(source, port)
+    if (missed) return missed
+    if (!(await openedByTailscaled({ address: source, port, peerAddress: local, peerPort: connection.localPort }))) {
+      return nobody('local_process', source)
+    }
+    const caller = await whoisPort(source, port)
+    misses.note(source, port, caller)
+    return caller
+  }
+}
+
+/** Remembers misses for a second by address and port, and counts them by address. In memory: a restart forgets, which costs little. */
+function boundedMisses(max: number, elapsed: () => number) {
+  const size = 1024
+  const windowMs = 1000
+  let since = elapsed()
+  let recent = new Map<string, Map<number, Nobody>>()
+  const hits = new Set<string>() // ports that were somebody's: those go on while strangers miss
+
+  return {
+    refused(address: string, port: number): Nobody | undefined {
+      if (elapsed() - since > windowMs) {
+        since = elapsed()
+        recent = new Map()
+      }
+      const missed = recent.get(address)
+      if (!missed) return undefined
+      const same = missed.get(port)
+      if (same || missed.size < max || hits.has(`${address}:${port}`)) return same
+      throw new Unavailable('Too many connections that the mesh does not know; try again in a second.', { retryAfter: 1 })
+    },
+    note(address: string, port: number, caller: Caller): void {
+      const key = `${address}:${port}`
+      hits.delete(key)
+      if (caller.principal !== null) hits.add(key)
+      else if (caller.reason === 'unknown') recent.set(address, (recent.get(address) ?? new Map()).set(port, caller))
+      if (hits.size > size) hits.delete(hits.values().next().value as string)
+      if (recent.size > size) recent.delete(recent.keys().next().value as string)
+    },
+  }
+}

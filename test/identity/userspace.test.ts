@@ -1,0 +1,179 @@
+import assert from 'node:assert/strict'
+import { type AddressInfo, connect, createServer, type Socket } from 'node:net'
+import { endianness } from 'node:os'
+import { type TestContext, test } from 'node:test'
+import type { Connection } from '../../src/identity/identity.ts'
+import { nobody } from '../../src/identity/nobody.ts'
+import { owners, ownersIn } from '../../src/identity/socket_owner.ts'
+import type { Surroundings } from '../../src/identity/strategy.ts'
+import { type UserspaceOptions, userspace } from '../../src/identity/userspace.ts'
+import { Unavailable } from '../../src/oauth/error.ts'
+import type { Caller } from '../../src/oauth/principal.ts'
+import { from, identityOn, startLocalApi } from '../support/local_api.ts'
+
+const header = '  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode'
+const row = (local: string, remote: string, { state = '01', uid = 0, inode = 4711 } = {}) =>
+  `   1: ${local} ${remote} ${state} 00000000:00000000 00:00000000 00000000  ${uid}        0 ${inode} 1 0000000000000000 20 4 30 10 -1`
+const table = (...rows: string[]) => [header, ...rows, ''].join('\n')
+
+const ends = { address: '127.0.0.1', port: 0x9c40, peerAddress: '127.0.0.1', peerPort: 8484 }
+const [near, far, elsewhere] = ['0100007F:9C40', '0100007F:2124', '0100007F:2125']
+const little = { skip: endianness() === 'BE' && 'the fixtures are from a little-endian machine' }
+
+test('S3: the owner of a connection is read from the kernel’s table, by both of its ends', little, () => {
+  assert.deepEqual(ownersIn(table(row(near, far, { uid: 1000 })), ends), [1000])
+  assert.deepEqual(ownersIn(table(row(far, near, { uid: 0 })), ends), [], 'our own end is not theirs')
+  assert.deepEqual(
+    ownersIn(table(row(near, elsewhere, { uid: 0 }), row(near, far, { uid: 1000 })), ends),
+    [1000],
+    'a port that tailscaled uses elsewhere',
+  )
+  assert.deepEqual(ownersIn(table(row(near, elsewhere), row(near, far, { uid: 1000 })), { ...ends, peerPort: undefined }), [0, 1000])
+  assert.deepEqual(ownersIn(table(), ends), [])
+  assert.deepEqual(ownersIn('', ends), [])
+})
+
+test('S3: a socket that its process closed is shown as root’s, and does not count', little, () => {
+  for (const state of ['04', '05', '06', '08', '0A']) assert.deepEqual(ownersIn(table(row(near, far, { state })), ends), [], state)
+  assert.deepEqual(ownersIn(table(row(near, far, { inode: 0 })), ends), [])
+})
+
+test('S3: IPv4-mapped and IPv6 ends are found in the table of IPv6', little, () => {
+  const mapped = '0000000000000000FFFF00000100007F'
+  assert.deepEqual(ownersIn(table(row(`${mapped}:9C40`, `${mapped}:2124`, { uid: 7 })), ends), [7])
+  const loopback6 = '00000000000000000000000001000000'
+  const over6 = { ...ends, address: '::1', peerAddress: '::1' }
+  assert.deepEqual(ownersIn(table(row(`${loopback6}:9C40`, `${loopback6}:2124`, { uid: 8 })), over6), [8])
+})
+
+async function realConnection(t: TestContext, host: string) {
+  const server = createServer()
+  await new Promise<void>((done) => server.listen(0, host, done))
+  const accepted = new Promise<Socket>((done) => server.once('connection', done))
+  const client = connect((server.address() as AddressInfo).port, host)
+  const peer = await accepted
+  t.after(() => {
+    client.destroy()
+    peer.destroy()
+    server.close()
+  })
+  const { remoteAddress = '', remotePort = 0, localAddress = '', localPort = 0 } = peer
+  return { remoteAddress, remotePort, localAddress, localPort, headers: {} }
+}
+
+test('S3: the owner of a real loopback connection is found', { skip: process.platform !== 'linux' && 'needs /proc' }, async (t) => {
+  const { remoteAddress, remotePort, localAddress, localPort } = await realConnection(t, '127.0.0.1')
+  const real = { address: remoteAddress, port: remotePort, peerAddress: localAddress, peerPort: localPort }
+  assert.deepEqual(await owners(real), [process.getuid?.()])
+  assert.deepEqual(await owners({ ...real, peerPort: undefined }), [process.getuid?.()])
+  assert.deepEqual(await owners({ ...real, port: 1 }), [])
+})
+
+const alice: Caller = {
+  principal: {
+    kind: 'node',
+    tags: ['tag:ci'],
+    capabilities: new Map(),
+    node: { id: '2', name: '', addresses: [], key_expiry: null, os: null, os_version: null },
+    address: '127.0.0.1',
+  },
+}
+
+function strategyWith(options: UserspaceOptions, whoisPort: Surroundings['whoisPort'] = async () => alice) {
+  const callers = { known: () => undefined, ask: () => assert.fail('asked by bare address'), forget() {} }
+  const surroundings = { callers, whoisPort, isMesh: () => true, allowSelf: false, socket: '/nowhere', log: undefined }
+  const seams = { ownersOf: async () => [0], ownerOfFile: async () => 0, overflow: async () => 65534, ...options }
+  const strategy = userspace(surroundings, seams)
+  const mesh = {
+    running: true,
+    reachable: true,
+    state: 'Running',
+    self_id: '1',
+    addresses: new Set<string>(),
+    name: '',
+    tailnet: '',
+    tun: false,
+  }
+  return async (connection: Connection) => {
+    const caller = await strategy(connection, { ...mesh, health: [], dark: null })
+    return caller.principal === null ? caller.reason : 'somebody'
+  }
+}
+
+test('S3: only what the owner of tailscaled’s socket opened has an identity', async () => {
+  const tries: [UserspaceOptions, string][] = [
+    [{}, 'somebody'],
+    [{ ownersOf: async () => [1000] }, 'local_process'],
+    [{ ownersOf: async () => [] }, 'local_process'],
+    [{ ownersOf: async () => [0, 1000] }, 'local_process'],
+    [{ ownersOf: async () => [1000], ownerOfFile: async () => 1000 }, 'somebody'],
+    [{ ownersOf: async () => [65534], ownerOfFile: async () => 65534 }, 'local_process'],
+    [{ ownersOf: async () => [0], overflow: async () => 0 }, 'local_process'],
+  ]
+  for (const [options, expected] of tries) {
+    assert.equal(await strategyWith(options)(from('127.0.0.1')), expected)
+  }
+})
+
+test('S3: a process of another user is refused before whois is asked (S2)', async () => {
+  const who = strategyWith({ ownersOf: async () => [1000] }, async () => assert.fail('whois was asked'))
+  assert.equal(await who(from('127.0.0.1')), 'local_process')
+})
+
+test('where the owner cannot be found out the answer is 503, not an identity', async () => {
+  const fails = async () => Promise.reject(new Error('ENOENT'))
+  for (const options of [{ ownersOf: fails }, { ownerOfFile: fails }]) {
+    await assert.rejects(strategyWith(options)(from('127.0.0.1')), Unavailable)
+  }
+})
+
+test('userspace mode is loopback only, and Funnel is nobody [threats 349]', async () => {
+  const who = strategyWith({})
+  assert.equal(await who(from('100.64.0.2')), 'not_mesh')
+  assert.equal(await who({ ...from('127.0.0.1'), localAddress: '192.168.0.1' }), 'not_mesh')
+  assert.equal(await who(from('127.0.0.1', { 'tailscale-funnel-request': '?1' })), 'funnel')
+  assert.equal(await who({ ...from('::ffff:127.0.0.1'), localAddress: '::ffff:127.0.0.1' }), 'somebody')
+})
+
+test('S2: a miss is remembered for a moment, and misses of one source are bounded; who was a hit goes on', async () => {
+  let time = 0
+  let asked = 0
+  const known = 40_000
+  const who = strategyWith({ maxMisses: 2, elapsed: () => time }, async (address, port) => {
+    asked++
+    return port === known ? alice : nobody('unknown', address)
+  })
+  const ask = (remotePort: number, source = '127.0.0.1') => who({ ...from(source), remotePort })
+
+  assert.equal(await ask(known), 'somebody')
+  assert.equal(await ask(1), 'unknown')
+  assert.equal(await ask(1), 'unknown')
+  assert.equal(asked, 2, 'the second miss of the same port is not asked')
+  assert.equal(await ask(2), 'unknown')
+  await assert.rejects(ask(3), Unavailable)
+  assert.equal(asked, 3)
+  assert.equal(await ask(known), 'somebody')
+  assert.equal(await ask(1, '127.0.0.9'), 'unknown', 'another source has its own measure')
+  time += 1001
+  assert.equal(await ask(3), 'unknown')
+})
+
+test('userspace mode is found by the status, and asks by address and port with proto=tcp [threats 325]', async (t) => {
+  const asked: string[] = []
+  const server = await startLocalApi(t, ({ url = '' }, response) => {
+    if (url.includes('status'))
+      return void response.end('{"BackendState":"Running","TUN":false,"Self":{"ID":"1","TailscaleIPs":["100.64.0.1"]}}')
+    if (!url.includes('whois')) return void response.writeHead(404).end()
+    asked.push(decodeURIComponent(url))
+    const alice = { Node: { StableID: '2', User: 1 }, UserProfile: { ID: 1, LoginName: 'alice@example.com' } }
+    response.end(JSON.stringify(alice))
+  })
+  const identity = await identityOn(t, server.socket)
+  assert.equal(identity.status().strategy, 'userspace')
+  const connection = await realConnection(t, '127.0.0.1')
+  const { principal } = await identity.identify(connection) // the server, like this process, is ours: one user
+  assert.equal(principal?.kind === 'user' && principal.login, 'alice@example.com')
+  await identity.identify(connection)
+  const question = `/localapi/v0/whois?addr=127.0.0.1:${connection.remotePort}&proto=tcp`
+  assert.deepEqual(asked, [question, question], 'a port may be somebody else’s in a moment: nothing is remembered')
+})
