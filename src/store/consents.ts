@@ -1,0 +1,33 @@
+/** What a person agreed to, and when they last showed up: what lets a page be left out. */
+import type { Engine, Write } from './engine.ts'
+
+export type Consent = { user_id: string; client_id: string; resource: string; scopes: string; software_digest: string; agreed_at: number }
+
+export const consents = (engine: Engine) => ({
+  find: (user_id: string, client_id: string, resource: string) =>
+    engine.get<Consent>('SELECT * FROM consents WHERE user_id = $user_id AND client_id = $client_id AND resource = $resource', {
+      user_id,
+      client_id,
+      resource,
+    }),
+})
+
+export const rememberConsent = (consent: Consent): Write => ({
+  sql: `INSERT INTO consents (user_id, client_id, resource, scopes, software_digest, agreed_at)
+    VALUES ($user_id, $client_id, $resource, $scopes, $software_digest, $agreed_at)
+    ON CONFLICT (user_id, client_id, resource) DO UPDATE SET scopes = $scopes, software_digest = $software_digest, agreed_at = $agreed_at`,
+  params: { ...consent },
+})
+
+export const authTimes = (engine: Engine) => ({
+  async find(user_id: string, node_id: string): Promise<number | undefined> {
+    const sql = 'SELECT auth_time FROM auth_times WHERE user_id = $user_id AND node_id = $node_id'
+    return (await engine.get<{ auth_time: number }>(sql, { user_id, node_id }))?.auth_time
+  },
+})
+
+export const setAuthTime = (user_id: string, node_id: string, auth_time: number): Write => ({
+  sql: `INSERT INTO auth_times (user_id, node_id, auth_time) VALUES ($user_id, $node_id, $auth_time)
+    ON CONFLICT (user_id, node_id) DO UPDATE SET auth_time = $auth_time`,
+  params: { user_id, node_id, auth_time },
+})

@@ -1,0 +1,71 @@
+/** The audit: what was decided, for whom, and by the digests of the then policy and identity, why. Append only. */
+import type { Engine, Write } from './engine.ts'
+
+export type Decision = {
+  id: string
+  at: number
+  last_at: number
+  /** How often the same denial was given. */
+  count: number
+  /** Where it was asked: 'authorize', 'authorization_code', 'refresh_token', 'register', … */
+  entry: string
+  outcome: 'allowed' | 'denied'
+  reason: string | null
+  sentence: string | null
+  /** Login or node name, for people. */
+  principal: string | null
+  user_id: string | null
+  node_id: string | null
+  client_id: string | null
+  resource: string | null
+  /** Asked and granted, space-separated. */
+  scopes: string | null
+  granted: string | null
+  authorization_id: string | null
+  /** Further facts of the request, JSON. */
+  detail: string | null
+  /** Digests of the records in force. */
+  policy: string
+  identity: string | null
+}
+
+export type KeptRecord = { digest: string; kind: 'policy' | 'identity'; body: string }
+
+export const decisions = (engine: Engine) => ({
+  find: (id: string) => engine.get<Decision>('SELECT * FROM decisions WHERE id = $id', { id }),
+
+  /** Newest first. */
+  list: ({
+    outcome = null as string | null,
+    client_id = null as string | null,
+    principal = null as string | null,
+    before = Number.MAX_SAFE_INTEGER,
+    limit = 50,
+  } = {}) =>
+    engine.all<Decision>(
+      `SELECT * FROM decisions WHERE last_at < $before AND ($outcome IS NULL OR outcome = $outcome)
+        AND ($client_id IS NULL OR client_id = $client_id) AND ($principal IS NULL OR principal = $principal)
+        ORDER BY last_at DESC, id DESC LIMIT $limit`,
+      { outcome, client_id, principal, before, limit },
+    ),
+
+  record: (digest: string) => engine.get<KeptRecord>('SELECT * FROM records WHERE digest = $digest', { digest }),
+})
+
+const insert = `INSERT INTO decisions (id, at, last_at, count, entry, outcome, reason, sentence, principal, user_id, node_id, client_id, resource, scopes, granted,
+    authorization_id, detail, policy, identity)
+  VALUES ($id, $at, $last_at, $count, $entry, $outcome, $reason, $sentence, $principal, $user_id, $node_id, $client_id, $resource, $scopes, $granted,
+    $authorization_id, $detail, $policy, $identity)`
+
+export const insertDecision = (decision: Decision): Write => ({ sql: insert, params: { ...decision } })
+
+/** A denial: the same one again is one row, with a count. */
+export const countDenial = (decision: Decision): Write => ({
+  sql: `${insert} ON CONFLICT (id) DO UPDATE SET count = count + $count, last_at = $last_at`,
+  params: { ...decision },
+})
+
+export const keepRecord = (record: KeptRecord): Write => ({
+  sql: 'INSERT INTO records (digest, kind, body) VALUES ($digest, $kind, $body) ON CONFLICT (digest) DO NOTHING',
+  params: { ...record },
+})

@@ -1,0 +1,26 @@
+/** The store: an engine, and one repository for each thing that is kept. */
+import { authorizations } from './authorizations.ts'
+import { clients } from './clients.ts'
+import { codes } from './codes.ts'
+import { authTimes, consents } from './consents.ts'
+import { decisions } from './decisions.ts'
+import type { Engine, Write } from './engine.ts'
+import { meta } from './meta.ts'
+import { refreshTokens } from './refresh_tokens.ts'
+import { tickets } from './tickets.ts'
+
+export const createStore = (engine: Engine) => ({
+  engine,
+  commit: (writes: readonly Write[]) => engine.commit(writes),
+  authorizations: authorizations(engine),
+  authTimes: authTimes(engine),
+  clients: clients(engine),
+  codes: codes(engine),
+  consents: consents(engine),
+  decisions: decisions(engine),
+  meta: meta(engine),
+  refreshTokens: refreshTokens(engine),
+  tickets: tickets(engine),
+})
+
+export type Store = ReturnType<typeof createStore>

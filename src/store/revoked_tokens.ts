@@ -1,0 +1,7 @@
+/** Access tokens revoked before their end (RFC 7009), remembered by `jti` until then. */
+import type { Write } from './engine.ts'
+
+export const revokeToken = (jti: string, expires_at: number): Write => ({
+  sql: 'INSERT INTO revoked_tokens (jti, expires_at) VALUES ($jti, $expires_at) ON CONFLICT (jti) DO NOTHING',
+  params: { jti, expires_at },
+})
