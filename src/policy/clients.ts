@@ -1,0 +1,79 @@
+/** The file's `clients`: software known in advance. */
+import { isUriText, splitUri } from '../oauth/uri_text.ts'
+import type { ClientEntry, PolicyDocument } from './document.ts'
+import { type Path, quote } from './hujson.ts'
+import type { PolicyClient } from './policy.ts'
+import type { Report } from './report.ts'
+
+/** By client_id. Reports URIs that are none, secrets in the wrong place, and two clients with one client_id. */
+export function compileClients(document: PolicyDocument, report: Report): Map<string, PolicyClient> {
+  const clients = new Map<string, PolicyClient>()
+  for (const [name, entry] of Object.entries(document.clients ?? {})) {
+    const path = ['clients', name]
+    const client_id = entry.client_id ?? name
+    const before = clients.get(client_id)
+    if (before) {
+      const place = entry.client_id === undefined ? path : [...path, 'client_id']
+      report.error(place, `${name} has the client_id ${quote(client_id)}, and so has ${before.name}.`, {
+        at: entry.client_id === undefined ? 'key' : 'value',
+      })
+    }
+    checkClient(entry, path, report)
+    clients.set(client_id, {
+      name,
+      client_id,
+      title: entry.name ?? name.slice('client:'.length),
+      redirect_uris: entry.redirect_uris ?? [],
+      client_secret_file: entry.client_secret_file ?? null,
+      node: entry.node ?? [],
+      jwks: entry.jwks ?? null,
+      jwks_uri: entry.jwks_uri ?? null,
+      spiffe_id: entry.spiffe_id ?? null,
+      require_pkce: entry.require_pkce ?? true,
+      id_token_signed_response_alg: entry.id_token_signed_response_alg ?? null,
+      post_logout_redirect_uris: entry.post_logout_redirect_uris ?? [],
+    })
+  }
+  return clients
+}
+
+function checkClient(entry: ClientEntry, path: Path, report: Report): void {
+  for (const key of ['redirect_uris', 'post_logout_redirect_uris'] as const) {
+    for (const [i, uri] of (entry[key] ?? []).entries()) {
+      const wrong = redirectFault(uri)
+      if (wrong) report.error([...path, key, i], wrong)
+    }
+  }
+  if (entry.jwks && entry.jwks_uri) report.error([...path, 'jwks_uri'], 'A client has "jwks" or "jwks_uri", not both (RFC 7591 §2).')
+  if (entry.jwks_uri !== undefined && !isHttps(entry.jwks_uri)) report.error([...path, 'jwks_uri'], '"jwks_uri" must be an https address.')
+  for (const [i, key] of (entry.jwks?.keys ?? []).entries()) {
+    if (secretMembers.some((member) => member in key))
+      report.error([...path, 'jwks', 'keys', i], 'This key is private; a policy file holds public keys only.')
+  }
+  if (entry.spiffe_id !== undefined && !/^spiffe:\/\/[a-z0-9._-]+\/[^\s*]+$/.test(entry.spiffe_id)) {
+    report.error([...path, 'spiffe_id'], `${quote(entry.spiffe_id)} is no SPIFFE ID; it looks like spiffe://trust-domain/path.`)
+  }
+  const confidential = entry.client_secret_file ?? entry.jwks ?? entry.jwks_uri ?? entry.node ?? entry.spiffe_id
+  if (entry.require_pkce === false && confidential === undefined) {
+    // OAuth 2.1 §7.5.1: PKCE may be waived only where the client is confidential and sends an OpenID nonce.
+    report.error([...path, 'require_pkce'], 'Only a client with a credential may do without PKCE; this one has no "client_secret_file".')
+  }
+}
+
+/** RFC 7518 §6.2.2, §6.3.2, §6.4.1. */
+const secretMembers = ['d', 'p', 'q', 'dp', 'dq', 'qi', 'oth', 'k']
+
+/** Schemes that run or read something where a redirect should only lead somewhere. */
+const dangerous = new Set(['javascript', 'data', 'vbscript', 'file', 'blob', 'about'])
+
+/** OAuth 2.1 §2.3.1: absolute, no fragment; compared as text, so a wildcard would only look like one. */
+function redirectFault(uri: string): string | null {
+  if (uri.includes('*')) return `${quote(uri)} holds a wildcard; redirect URIs are compared exactly (RFC 9700 §2.1).`
+  if (uri.includes('#')) return `${quote(uri)} has a fragment, which a redirect URI may not have (RFC 6749 §3.1.2).`
+  const parts = isUriText(uri) && URL.canParse(uri) ? splitUri(uri) : undefined
+  if (!parts) return `${quote(uri)} is not an absolute URI with its scheme in lower case and all else percent-encoded.`
+  if (dangerous.has(parts.scheme)) return `${quote(uri)} is not a place that a browser may be sent to.`
+  return parts.authority?.includes('@') ? `${quote(uri)} holds a user name or password.` : null
+}
+
+const isHttps = (uri: string) => URL.parse(uri)?.protocol === 'https:'

@@ -1,0 +1,128 @@
+/** A refusal told in words: why, and what is missing. The same conditions as in evaluate are asked, one by one. */
+import { failing, hasExpired, hasPosture, type Inquiry, reached } from './inquiry.ts'
+import type { Resource } from './policy.ts'
+import type { Grant } from './rules.ts'
+import type { Selector } from './selector.ts'
+import type { Asked, ClientFacts, DenialReason, Denied } from './verdict.ts'
+
+/** More near misses than this would be a listing of the policy. */
+const most = 5
+/** Rules that are looked at for near misses: a refusal shall not cost more the more grants there are for others. */
+const mostRules = 1000
+
+/** A refusal that no grant could have turned. */
+export const refused = (asked: Asked, reason: DenialReason): Denied => ({
+  allowed: false,
+  reason,
+  sentence: sentence(asked, reason, null),
+  near: [],
+})
+
+/** A refusal because no rule holds in all its conditions. */
+export function denied<R extends { grant: Grant }>(asked: Asked, inquiry: Inquiry<R>, resource: Resource | null): Denied {
+  const failures = reached(inquiry).map((rule) => failing(inquiry, rule))
+  const reason = reasonOf(failures)
+  return { allowed: false, reason, sentence: sentence(asked, reason, resource), near: nearMisses(asked, inquiry) }
+}
+
+/** The conditions that are about the software rather than about what it asks for. */
+const aboutClient = new Set(['client', 'via', 'hosts', 'confidential'])
+
+function reasonOf(failures: readonly string[][]): DenialReason {
+  if (failures.length === 0) return 'no_grant'
+  return failures.some((names) => names.length > 0 && names.every((name) => aboutClient.has(name))) ? 'client' : 'scope'
+}
+
+/** Who asks, as people call them. What asks for itself is a tagged node or a client. */
+function subjectOf(asked: Asked): string {
+  const { app, principal } = asked
+  if (principal?.kind === 'node') return principal.tags.join(', ')
+  if (app === 'client_credentials' || app === 'introspect') return asked.client ? nameOf(asked.client) : 'This caller'
+  return principal?.login ?? 'This caller'
+}
+
+const nameOf = (client: ClientFacts): string => client.name ?? client.client_id
+
+type Words = { no_grant: string } & { [reason in DenialReason]?: string }
+
+const words: { [A in Asked['app']]: (asked: Extract<Asked, { app: A }>, subject: string, resource: Resource | null) => Words } = {
+  authorize({ client, resource: target, scopes }, subject, resource) {
+    const name = nameOf(client)
+    const use = target === null ? `sign in to ${name}` : `use ${target}`
+    const unverified = client.name === null && resource?.allow_unverified_clients === false
+    return {
+      no_grant: `${subject} may not ${use}.`,
+      scope:
+        scopes.length === 0
+          ? 'Neither a scope nor a resource was asked for.'
+          : `${subject} may ${use}, but not with the scope ${scopes.join(' ')}.`,
+      client: unverified
+        ? `${target} is for software that the policy names, and ${name} is not.`
+        : `${subject} may ${use}, but not with ${name}.`,
+      target: `The policy names no ${target}.`,
+      identity: `A tagged node (${subject}) is no person, so nobody can sign in there.`,
+    }
+  },
+  register: (_, subject) => ({
+    no_grant: `${subject} may not register software here.`,
+    client: `${subject} may register software here, but not software like this.`,
+  }),
+  client_credentials: ({ resource, scopes }, subject) => ({
+    no_grant: `${subject} may not get tokens of its own for ${resource}.`,
+    scope: `${subject} may get tokens of its own for ${resource}, but not with the scope ${scopes.join(' ')}.`,
+    target: `The policy names no ${resource}.`,
+  }),
+  introspect: ({ resource }, subject) => ({
+    no_grant: `${subject} may not look at tokens for ${resource}.`,
+    target: `The policy names no ${resource}.`,
+  }),
+  claims: ({ client, resource }, subject) => ({
+    no_grant: `No grant lets anything out about ${subject} to ${nameOf(client)}${resource === null ? '' : ` or ${resource}`}.`,
+    target: `The policy names no ${resource}.`,
+  }),
+  admin: (_, subject) => ({
+    no_grant: `${subject} is not an admin here.`,
+    scope: `${subject} may look, but not change anything here.`,
+    identity: `A tagged node (${subject}) is no person, so it can't be an admin here.`,
+  }),
+}
+
+function sentence(asked: Asked, reason: DenialReason, resource: Resource | null): string {
+  const said = (words[asked.app] as (asked: Asked, subject: string, resource: Resource | null) => Words)(asked, subjectOf(asked), resource)
+  return said[reason] ?? said.no_grant
+}
+
+/** Rules that one condition alone keeps from allowing this, each as a sentence; grants are counted from one. */
+function nearMisses<R extends { grant: Grant }>(asked: Asked, inquiry: Inquiry<R>): string[] {
+  const found = new Set<string>()
+  const keys = new Set(inquiry.keys)
+  for (const rule of inquiry.targets.flatMap((target) => inquiry.shelf.get(target)?.all.slice(0, mostRules) ?? [])) {
+    const { grant } = rule
+    const missing = failing(inquiry, rule)
+    if (!grant.src.some((selector) => keys.has(selector.key))) missing.push('src')
+    if (!hasPosture(grant, inquiry.node)) missing.push('posture')
+    if (hasExpired(grant, inquiry.now)) missing.push('expires')
+    if (missing.length !== 1) continue
+    for (const sentence of whatIsMissing(asked, grant, missing[0])) found.add(sentence)
+    if (found.size >= most) break
+  }
+  return [...found].slice(0, most)
+}
+
+function whatIsMissing(asked: Asked, grant: Grant, condition: string | undefined): string[] {
+  const subject = subjectOf(asked)
+  const match = `${subject} would match grant ${grant.index + 1}`
+  if (condition === 'src') return grant.src.flatMap((selector) => howToMatch(asked, selector).map((how) => `${match} if ${how}.`))
+  if (condition === 'posture') return [`${match} on a machine with ${[...(grant.os ?? [])].join(' or ')}.`]
+  if (condition === 'expires') return [`Grant ${grant.index + 1} has expired.`]
+  return []
+}
+
+/** Only what tells nothing about other people: no login names. */
+function howToMatch({ principal }: Asked, { kind, text }: Selector): string[] {
+  const isUser = principal?.kind === 'user'
+  if (kind === 'group' && isUser) return [`in ${text}`]
+  if (kind === 'domain' && isUser) return [`signed in with a name that ends in ${text.slice(1)}`]
+  if (kind === 'tag' && principal?.kind === 'node') return [`tagged ${text}`]
+  return kind === 'address' && principal ? [`calling from ${text}`] : []
+}

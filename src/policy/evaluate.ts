@@ -1,0 +1,197 @@
+/** The engine: one question, one verdict. A question is looked up on the shelf of its kind; no rule of somebody else is touched. */
+import { denied, refused } from './denial.ts'
+import { isIdentityScope } from './identity_scopes.ts'
+import { passing, reached } from './inquiry.ts'
+import { compareLeniency, noLimits, strictest, type Terms } from './limits.ts'
+import type { Policy } from './policy.ts'
+import { groupsOf, principalKeys, workloadKeys } from './principal_keys.ts'
+import type { AdminRule, AuthorizeRule, ClientCredentialsRule, Engine, Grant, RegisterRule } from './rules.ts'
+import { foldAscii, registered } from './selector.ts'
+import type { Allowed, Asked, ClientFacts, Verdict } from './verdict.ts'
+
+type Judge<A> = (engine: Engine, asked: A, now: number | undefined) => Verdict
+const judges: { [App in Asked['app']]: Judge<Extract<Asked, { app: App }>> } = {
+  authorize,
+  register,
+  client_credentials,
+  introspect,
+  claims,
+  admin,
+}
+
+/**
+ * Decides one question on a compiled policy. Pure: the same arguments give the same verdict, and it throws for none that fits the types.
+ * @param now seconds since the epoch; without it, a grant that expires gives nothing
+ */
+export function evaluate(policy: Policy, asked: Asked, now?: number): Verdict {
+  return (judges[asked.app] as Judge<Asked>)(policy.compiled as Engine, asked, now)
+}
+
+/** Identity scopes are decided against the client, all others against the resource: one request may need both. */
+function authorize(engine: Engine, asked: Extract<Asked, { app: 'authorize' }>, now: number | undefined): Verdict {
+  const { principal, client } = asked
+  const resource = asked.resource === null ? null : engine.resources.get(asked.resource)
+  if (principal.kind !== 'user') return refused(asked, 'identity')
+  if (resource === undefined) return refused(asked, 'target')
+
+  // RFC 6749 §3.3: nothing asked is the default, and ours is all that the policy gives at this resource.
+  const wanted = asked.scopes.length === 0 && resource ? [...resource.scopes.keys()] : unique(asked.scopes)
+  const api = wanted.filter((scope) => !isIdentityScope(scope))
+  const identity = wanted.filter((scope) => isIdentityScope(scope))
+  const common = { shelf: engine.shelves.authorize, keys: principalKeys(engine, principal), node: principal.node, now }
+  const admitted = (rule: AuthorizeRule) => admits(engine, rule, client)
+  const atResource = resource && {
+    ...common,
+    targets: [resource.name],
+    conditions: { client: admitted, scope: (rule: AuthorizeRule) => api.length === 0 || gives(rule, api) },
+  }
+  const atClient = {
+    ...common,
+    targets: [isNamed(engine, client) ? client.name : registered],
+    conditions: { client: admitted, scope: (rule: AuthorizeRule) => gives(rule, identity) },
+  }
+
+  const best = mostLenient([...(atResource ? passing(atResource) : []), ...(identity.length > 0 ? passing(atClient) : [])])
+  const scopes = wanted.filter((scope) => best.has(scope))
+  // A token for a resource is worth something there whatever its scopes, so whoever may nothing there gets none, identity scopes or not.
+  const outsider = atResource && !reached(atResource).some(admitted)
+  if (outsider || scopes.length === 0) return denied(asked, atResource ?? atClient, resource ?? null)
+
+  return given(scopes, asked.scopes, best)
+}
+
+function client_credentials(engine: Engine, asked: Extract<Asked, { app: 'client_credentials' }>, now: number | undefined): Verdict {
+  const { principal, client } = asked
+  const resource = engine.resources.get(asked.resource)
+  if (!resource) return refused(asked, 'target')
+
+  const wanted = asked.scopes.length === 0 ? [...resource.scopes.keys()] : unique(asked.scopes)
+  const inquiry = {
+    shelf: engine.shelves.client_credentials,
+    targets: [resource.name],
+    keys: workloadKeys(engine, principal, client),
+    node: principal?.node ?? null,
+    now,
+    conditions: { scope: (rule: ClientCredentialsRule) => gives(rule, wanted) },
+  }
+  const best = mostLenient(passing(inquiry))
+  const scopes = wanted.filter((scope) => best.has(scope))
+  return scopes.length === 0 ? denied(asked, inquiry, resource) : given(scopes, asked.scopes, best)
+}
+
+/** All conditions must hold in one capability; of those that do, the longest lifetime, the largest number and the milder reading count. */
+function register(engine: Engine, asked: Extract<Asked, { app: 'register' }>, now: number | undefined): Verdict {
+  const { principal, via, confidential } = asked
+  const inquiry = {
+    shelf: engine.shelves.register,
+    targets: [''],
+    keys: principalKeys(engine, principal),
+    node: principal.node,
+    now,
+    conditions: {
+      via: (rule: RegisterRule) => rule.via.has(via),
+      hosts: (rule: RegisterRule) => asked.hosts.every((host) => admitsHost(rule, host)),
+      confidential: (rule: RegisterRule) => rule.confidential || !confidential,
+    },
+  }
+  const rules = passing(inquiry)
+  if (rules.length === 0) return denied(asked, inquiry, null)
+  return allowed(rules, {
+    client_ttl: Math.max(...rules.map((rule) => rule.limits.client_ttl)),
+    max_clients: Math.max(...rules.map((rule) => rule.limits.max_clients)),
+    metadata: rules.some((rule) => rule.limits.metadata === 'lenient') ? 'lenient' : 'strict',
+  })
+}
+
+function introspect(engine: Engine, asked: Extract<Asked, { app: 'introspect' }>, now: number | undefined): Verdict {
+  const { principal, client, resource } = asked
+  if (!engine.resources.has(resource)) return refused(asked, 'target')
+  const keys = workloadKeys(engine, principal, client)
+  const inquiry = { shelf: engine.shelves.introspect, targets: [resource], keys, node: principal?.node ?? null, now, conditions: {} }
+  const rules = passing(inquiry)
+  return rules.length === 0 ? denied(asked, inquiry, null) : allowed(rules)
+}
+
+/** What is let out at the client and at the resource, united. Of two values for one claim the one whose JSON sorts first counts. */
+function claims(engine: Engine, asked: Extract<Asked, { app: 'claims' }>, now: number | undefined): Verdict {
+  const { principal, client, resource } = asked
+  if (resource !== null && !engine.resources.has(resource)) return refused(asked, 'target')
+  const targets = [isNamed(engine, client) ? client.name : registered, ...(resource === null ? [] : [resource])]
+  const inquiry = {
+    shelf: engine.shelves.claims,
+    targets,
+    keys: principalKeys(engine, principal),
+    node: principal.node,
+    now,
+    conditions: {},
+  }
+  const rules = passing(inquiry)
+  if (rules.length === 0) return denied(asked, inquiry, null)
+
+  const found = new Map<string, unknown>()
+  for (const [name, value] of rules.flatMap((rule) => [...rule.claims])) {
+    if (!found.has(name) || JSON.stringify(value) < JSON.stringify(found.get(name))) found.set(name, value)
+  }
+  const groups = [...groupsOf(engine.groups, principal)].filter((group) => rules.some((rule) => rule.groups.has(group))).sort()
+  return allowed(rules, { groups, claims: Object.fromEntries([...found].sort(([a], [b]) => (a < b ? -1 : 1))) })
+}
+
+function admin(engine: Engine, asked: Extract<Asked, { app: 'admin' }>, now: number | undefined): Verdict {
+  const { principal, access } = asked
+  if (principal.kind !== 'user') return refused(asked, 'identity')
+  const inquiry = {
+    shelf: engine.shelves.admin,
+    targets: [''],
+    keys: principalKeys(engine, principal),
+    node: principal.node,
+    now,
+    conditions: { access: (rule: AdminRule) => rule.access === 'write' || access === 'read' },
+  }
+  const rules = passing(inquiry)
+  return rules.length === 0 ? denied(asked, inquiry, null) : allowed(rules)
+}
+
+const isNamed = (engine: Pick<Engine, 'clients'>, client: ClientFacts): client is ClientFacts & { name: string } =>
+  client.name !== null && engine.clients.has(client.name)
+
+const gives = (rule: { scopes: ReadonlySet<string> }, wanted: readonly string[]): boolean => wanted.some((scope) => rule.scopes.has(scope))
+
+function admits(engine: Engine, { clients }: AuthorizeRule, client: ClientFacts): boolean {
+  if (!isNamed(engine, client)) return clients.unnamed
+  return clients.named === 'any' || clients.named.has(client.name)
+}
+
+function admitsHost({ hosts }: RegisterRule, host: string): boolean {
+  const folded = foldAscii(host)
+  return hosts === null || hosts.some((allowed) => (allowed.startsWith('.') ? folded.endsWith(allowed) : folded === allowed))
+}
+
+/** Each scope with the one rule that gives it most leniently: fields of two rules never mix. */
+function mostLenient<R extends { grant: Grant; scopes: ReadonlySet<string>; terms: Terms }>(rules: readonly R[]): Map<string, R> {
+  const best = new Map<string, R>()
+  for (const rule of rules) {
+    for (const scope of rule.scopes) {
+      const other = best.get(scope)
+      const more = other === undefined ? 1 : compareLeniency(rule.terms, other.terms) || other.grant.index - rule.grant.index
+      if (more > 0) best.set(scope, rule)
+    }
+  }
+  return best
+}
+
+function given(scopes: string[], asked: readonly string[], best: Map<string, { grant: Grant; terms: Terms }>): Allowed {
+  const rules = scopes.flatMap((scope) => best.get(scope) ?? [])
+  const granted = new Set(scopes)
+  return {
+    ...allowed(rules, strictest(rules.map((rule) => rule.terms))),
+    scopes,
+    dropped: unique(asked.filter((scope) => !granted.has(scope))),
+  }
+}
+
+function allowed(rules: readonly { grant: Grant }[], limits: Partial<Allowed['limits']> = {}): Allowed {
+  const grants = unique(rules.map((rule) => rule.grant.index)).sort((a, b) => a - b)
+  return { allowed: true, grants, scopes: [], dropped: [], limits: { ...noLimits, ...limits } }
+}
+
+const unique = <T>(items: readonly T[]): T[] => [...new Set(items)]

@@ -1,0 +1,128 @@
+/** Grants: what each names must exist, each capability must be able to mean something, and none may mean more than it says. */
+import { compilers, type Defined, type Fault, type Here, type Scene, undefinedFault } from './capabilities.ts'
+import type { App, GrantEntry, PolicyDocument } from './document.ts'
+import { warnOfBareName } from './groups.ts'
+import { type Path, quote } from './hujson.ts'
+import { didYouMean } from './nearest.ts'
+import type { Engine, Grant } from './rules.ts'
+import { foldAscii, parseSelector, registered, type Selector, type SelectorKind } from './selector.ts'
+
+const person: SelectorKind[] = ['people', 'login', 'domain', 'group', 'address']
+const workload: SelectorKind[] = ['tag', 'tagged', 'address']
+
+/** Who can use each capability, and at what. */
+const subjects: Record<App, { src: ReadonlySet<SelectorKind>; dst: readonly string[] }> = {
+  authorize: { src: new Set(person), dst: ['resource', 'client', 'autogroup'] },
+  register: { src: new Set([...person, ...workload]), dst: [] },
+  exchange: { src: new Set([...person, ...workload]), dst: ['resource'] },
+  client_credentials: { src: new Set([...workload, 'client']), dst: ['resource'] },
+  introspect: { src: new Set([...workload, 'client']), dst: ['resource'] },
+  claims: { src: new Set([...person, ...workload]), dst: ['resource', 'client', 'autogroup'] },
+  admin: { src: new Set(person), dst: [] },
+}
+
+/** The grants of `document` as rules, and the prefix lengths that their selectors use. Reports what they get wrong. */
+export function compileGrants(document: PolicyDocument, defined: Defined): Pick<Engine, 'shelves' | 'prefixes'> {
+  const shelves: Engine['shelves'] = {
+    authorize: new Map(),
+    register: new Map(),
+    exchange: new Map(),
+    client_credentials: new Map(),
+    introspect: new Map(),
+    claims: new Map(),
+    admin: new Map(),
+  }
+  const grants = (document.grants ?? []).map((entry, index) => compileGrant(entry, index, ['grants', index], { ...defined, shelves }))
+  const prefixes = grants.flatMap((grant) => grant.src).flatMap((selector) => (selector.kind === 'address' ? [selector.prefix] : []))
+  return { shelves, prefixes: [...new Map(prefixes.map((prefix) => [`${prefix.family}/${prefix.bits}`, prefix])).values()] }
+}
+
+function compileGrant(entry: GrantEntry, index: number, path: Path, scene: Scene): Grant {
+  const { report } = scene
+  const apps = (Object.keys(entry.app) as App[]).filter((app) => entry.app[app])
+  if (apps.length === 0) report.error([...path, 'app'], 'A grant without a capability gives nothing.')
+
+  const src = compileSrc(entry.src, [...path, 'src'], scene)
+  const os = entry.posture ? new Set(entry.posture.os.map(foldAscii)) : null
+  const grant: Grant = { index, src, keys: new Set(src.map((selector) => selector.key)), os, expires: entry.expires ?? null }
+  const here: Here = { scene, grant, dst: compileDst(entry.dst ?? [], apps, [...path, 'dst'], scene), dstPath: [...path, 'dst'] }
+
+  for (const app of apps) {
+    const appPath = [...path, 'app', app]
+    const takes = subjects[app]
+    if (takes.dst.length === 0 && entry.dst) {
+      report.error(here.dstPath, `"dst" can't limit "${app}", so they may not stand in one grant. Give "${app}" a grant of its own.`, {
+        at: 'key',
+      })
+    } else if (takes.dst.length > 0 && !entry.dst?.some((text) => takes.dst.includes(kindOf(text)))) {
+      report.error(appPath, `"${app}" needs a "dst" that names ${takes.dst.length === 1 ? 'resources' : 'resources or clients'}.`, {
+        at: 'key',
+      })
+    }
+    if (src.length > 0 && !src.some((selector) => takes.src.has(selector.kind))) {
+      report.warning(appPath, `Nobody can reach this: nothing in "src" is ${whoFor(app)}.`, { at: 'key' })
+    }
+    const compiler = compilers[app] as (here: Here, capability: unknown, path: Path) => void
+    for (const [i, capability] of (entry.app[app] ?? []).entries()) compiler(here, capability, [...appPath, i])
+    if (app === 'authorize' || app === 'client_credentials') warnOfUselessDst(here, app)
+  }
+  return grant
+}
+
+const kindOf = (text: string) => text.slice(0, Math.max(0, text.indexOf(':')))
+
+function whoFor(app: App): string {
+  const { src } = subjects[app]
+  if (src.has('client')) return 'a client or a tagged node of today'
+  return src.has('tag') ? 'a person or a tagged node of today' : 'a person'
+}
+
+function compileSrc(texts: readonly string[], path: Path, scene: Scene): Selector[] {
+  const found: Selector[] = []
+  for (const [i, text] of texts.entries()) {
+    const selector = parseSelector(text)
+    const fault = 'refused' in selector ? selector : srcFault(selector, scene)
+    if (fault) scene.report.error([...path, i], fault.refused, { hint: fault.hint })
+    else found.push(selector as Selector)
+    if (!fault && (selector as Selector).kind === 'login') warnOfBareName(text, scene.groups.names, [...path, i], scene.report)
+  }
+  return found
+}
+
+function srcFault({ kind, text }: Selector, { groups, clients }: Scene): Fault | null {
+  if (kind === 'registered') return { refused: `${registered} may not stand in "src": software that nobody named gets nothing of its own.` }
+  if (kind === 'group') return undefinedFault(text, groups.names)
+  return kind === 'client' ? undefinedFault(text, clients) : null
+}
+
+function compileDst(texts: readonly string[], apps: readonly App[], path: Path, scene: Scene): string[] {
+  const found: string[] = []
+  for (const [i, text] of texts.entries()) {
+    const fault = dstFault(text, apps, scene)
+    if (fault) scene.report.error([...path, i], fault.refused, { hint: fault.hint })
+    else found.push(text)
+  }
+  return found
+}
+
+function dstFault(text: string, apps: readonly App[], { resources, clients }: Scene): Fault | null {
+  const kind = kindOf(text)
+  if (text !== registered && kind !== 'resource' && kind !== 'client') {
+    return {
+      refused: `"dst" names resources, clients or ${registered}; ${quote(text)} is none of them.`,
+      hint: didYouMean(text, [...resources.keys(), ...clients, registered]),
+    }
+  }
+  const limited = apps.filter((app) => subjects[app].dst.length > 0)
+  if (limited.length > 0 && !limited.some((app) => subjects[app].dst.includes(kind))) {
+    return { refused: `${limited.map((app) => `"${app}"`).join(' and ')} is about resources; ${quote(text)} is none.` }
+  }
+  return text === registered ? null : undefinedFault(text, kind === 'resource' ? resources : clients)
+}
+
+function warnOfUselessDst({ scene, grant, dst, dstPath }: Here, app: 'authorize' | 'client_credentials'): void {
+  for (const [i, target] of dst.entries()) {
+    const used = scene.shelves[app].get(target)?.all.at(-1)?.grant === grant
+    if (!used) scene.report.warning([...dstPath, i], `"${app}" of this grant names no scope of ${target}, so it gives nothing there.`)
+  }
+}

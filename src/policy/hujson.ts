@@ -1,0 +1,138 @@
+/** HuJSON (JSON with comments and trailing commas): text in, plain values and the place of each of them out. Never throws. */
+import { createScanner, type Node, type ParseError, parseTree, printParseErrorCode } from 'jsonc-parser'
+import type { Problem } from './policy.ts'
+
+/** Keys and indexes from the root of the document. */
+export type Path = readonly (string | number)[]
+export type Place = { line: number; column: number }
+
+export type Hujson = {
+  /** Objects have no prototype, so that no key of the file can reach one. */
+  value: unknown
+  /** Where the value at a path stands, or its key; where there is nothing, the nearest thing around it. */
+  place(path: Path, part?: 'key' | 'value'): Place
+}
+
+const maxBytes = 5 * 1024 * 1024
+const maxDepth = 64
+
+/** Tokens of jsonc-parser, whose enum exists for compilers only. */
+const token = { openBrace: 1, closeBrace: 2, openBracket: 3, closeBracket: 4, end: 17 }
+
+const syntaxSentences = new Map([
+  ['InvalidSymbol', 'This word is not JSON; text stands in double quotes.'],
+  ['InvalidNumberFormat', 'This is not a number.'],
+  ['PropertyNameExpected', 'A key in double quotes is expected here.'],
+  ['ValueExpected', 'A value is expected here.'],
+  ['ColonExpected', 'A colon is expected after a key.'],
+  ['CommaExpected', 'A comma is missing before this.'],
+  ['CloseBraceExpected', 'A closing brace "}" is missing.'],
+  ['CloseBracketExpected', 'A closing bracket "]" is missing.'],
+  ['EndOfFileExpected', 'The policy has ended before this; it is one object.'],
+  ['UnexpectedEndOfComment', 'This comment is never closed.'],
+  ['UnexpectedEndOfString', 'This text is never closed; a double quote is missing.'],
+  ['UnexpectedEndOfNumber', 'This number is cut short.'],
+  ['InvalidUnicode', 'An escape \\u needs four hexadecimal digits.'],
+  ['InvalidEscapeCharacter', 'JSON does not know this escape.'],
+  ['InvalidCharacter', 'Text may not hold control characters; write them as escapes.'],
+])
+
+/** Reads `text`. The first syntax error ends it: those that follow are mostly its echoes. */
+export function readHujson(text: string): { ok: true; hujson: Hujson } | { ok: false; problems: Problem[] } {
+  const placeOf = placer(text)
+  const failed = (offset: number, message: string) => ({ ok: false as const, problems: [error(placeOf(offset), message)] })
+
+  const unreadable = unreadableText(text)
+  if (unreadable) return failed(unreadable.offset, unreadable.message)
+
+  const deep = firstTooDeep(text) // before the parser, which recurses
+  if (deep !== null) return failed(deep, `Nested more than ${maxDepth} deep; a policy never needs that.`)
+
+  const errors: ParseError[] = []
+  const root = parseTree(text, errors, { allowTrailingComma: true })
+  const first = errors[0]
+  if (!root && first && printParseErrorCode(first.error) === 'ValueExpected') {
+    return failed(0, 'The file is empty. The smallest policy is {}, and it allows nothing.')
+  }
+  if (first) return failed(first.offset, syntaxSentences.get(printParseErrorCode(first.error)) ?? 'This is not JSON.')
+  if (!root) return failed(0, 'The file holds no policy.')
+
+  const problems: Problem[] = []
+  const report = (node: Node, message: string) => problems.push(error(placeOf(node.offset), message))
+  const value = toValue(root, report, placeOf)
+  if (problems.length > 0) return { ok: false, problems }
+
+  return { ok: true, hujson: { value, place: (path, part = 'value') => placeOf(find(root, path, part).offset) } }
+}
+
+const error = (place: Place, message: string): Problem => ({ ...place, severity: 'error', message })
+
+function unreadableText(text: string): { offset: number; message: string } | null {
+  if (Buffer.byteLength(text) > maxBytes) return { offset: 0, message: 'The file is larger than 5 MiB.' }
+  const nul = text.indexOf('\0')
+  if (nul >= 0) return { offset: nul, message: 'The file holds a NUL character; save it as UTF-8 text.' }
+  if (text.startsWith('\uFEFF')) return { offset: 0, message: 'The file starts with a byte order mark; save it as UTF-8 without one.' }
+  // What a decoder puts where bytes were not UTF-8: two different names could look alike here.
+  const replaced = text.indexOf('\uFFFD')
+  if (replaced >= 0) return { offset: replaced, message: 'Something here is not UTF-8; save the file as UTF-8 text.' }
+  return null
+}
+
+function firstTooDeep(text: string): number | null {
+  const scanner = createScanner(text, true)
+  let depth = 0
+  for (let kind: number = scanner.scan(); kind !== token.end; kind = scanner.scan()) {
+    if (kind === token.openBrace || kind === token.openBracket) depth += 1
+    if (kind === token.closeBrace || kind === token.closeBracket) depth -= 1
+    if (depth > maxDepth) return scanner.getTokenOffset()
+  }
+  return null
+}
+
+function toValue(node: Node, report: (node: Node, message: string) => void, placeOf: (offset: number) => Place): unknown {
+  if (node.type === 'array') return (node.children ?? []).map((child) => toValue(child, report, placeOf))
+  if (node.type === 'number' && !Number.isFinite(node.value)) report(node, 'This number is too large.')
+  if (node.type !== 'object') return node.value
+
+  const object: Record<string, unknown> = Object.create(null)
+  const seen = new Map<string, Node>()
+  for (const property of node.children ?? []) {
+    const [key, value] = property.children ?? []
+    if (!key || !value) continue
+    const before = seen.get(key.value)
+    seen.set(key.value, key)
+    if (before) report(key, `${quote(key.value)} is there twice; the first is on line ${placeOf(before.offset).line}.`)
+    else if (key.value === '__proto__') report(key, '"__proto__" may not be a key.')
+    else object[key.value] = toValue(value, report, placeOf)
+  }
+  return object
+}
+
+function find(root: Node, path: Path, part: 'key' | 'value'): Node {
+  let node = root
+  for (const [depth, segment] of path.entries()) {
+    const last = depth === path.length - 1
+    const property = node.children?.find((child) => child.type === 'property' && child.children?.[0]?.value === segment)
+    const next = node.type === 'array' ? node.children?.[segment as number] : property?.children?.[last && part === 'key' ? 0 : 1]
+    if (!next) return node
+    node = next
+  }
+  return node
+}
+
+function placer(text: string): (offset: number) => Place {
+  let starts: number[] | undefined
+  return (offset) => {
+    starts ??= [0, ...Array.from(text.matchAll(/\r\n|\r|\n/g), (found) => found.index + found[0].length)]
+    let low = 0
+    for (let high = starts.length; high - low > 1; ) {
+      const middle = (low + high) >> 1
+      if ((starts[middle] ?? 0) <= offset) low = middle
+      else high = middle
+    }
+    return { line: low + 1, column: offset - (starts[low] ?? 0) + 1 }
+  }
+}
+
+/** A name of the file as a sentence shows it: quoted, escaped, and not endless. */
+export const quote = (text: string): string => JSON.stringify(text.length > 80 ? `${text.slice(0, 79)}…` : text)

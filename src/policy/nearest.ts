@@ -1,0 +1,36 @@
+/** "Did you mean …?" */
+
+/** A second sentence, made only when it is shown: it compares a word with every name there is. Ask once. */
+export type Hint = () => string | undefined
+
+/** The name nearest to `written`, as a sentence; undefined where nothing is near. At most a third of the letters may differ (at least 2). */
+export const didYouMean =
+  (written: string, names: Iterable<string>): Hint =>
+  () => {
+    let best: string | undefined
+    let least = Math.max(2, Math.floor(Math.min(written.length, 60) / 3)) + 1
+    for (const name of names) {
+      if (name === written || Math.abs(name.length - written.length) >= least) continue
+      const found = distance(written.toLowerCase(), name.toLowerCase())
+      if (found < least) [best, least] = [name, found]
+    }
+    return best === undefined ? undefined : `Did you mean "${best}"?`
+  }
+
+/** Edits between two words: insertions, deletions, substitutions, and two neighbours swapped. */
+function distance(a: string, b: string): number {
+  let older: number[] = []
+  let before = Array.from({ length: b.length + 1 }, (_, j) => j)
+  for (let i = 1; i <= a.length; i++) {
+    const row = [i]
+    for (let j = 1; j <= b.length; j++) {
+      const same = a[i - 1] === b[j - 1]
+      let edits = Math.min((before[j] ?? 0) + 1, (row[j - 1] ?? 0) + 1, (before[j - 1] ?? 0) + (same ? 0 : 1))
+      if (i > 1 && j > 1 && a[i - 1] === b[j - 2] && a[i - 2] === b[j - 1]) edits = Math.min(edits, (older[j - 2] ?? 0) + 1)
+      row.push(edits)
+    }
+    older = before
+    before = row
+  }
+  return before[b.length] ?? 0
+}

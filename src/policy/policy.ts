@@ -1,0 +1,50 @@
+/** What a policy file becomes: a compiled policy, or problems. */
+
+/**
+ * A mistake in a policy file, where it is (line and column from 1; a column is a UTF-16 code unit), a sentence, and perhaps a second
+ * sentence that says what was meant: `Did you mean "group:eng"?`
+ */
+export type Problem = { line: number; column: number; severity: 'error' | 'warning'; message: string; hint?: string }
+
+export type Resource = {
+  name: string // "resource:wiki"
+  uri: string
+  title: string // the human name; else the name without its prefix
+  description: string | null
+  scopes: ReadonlyMap<string, string | null> // scope → sentence for the consent page
+  default: boolean
+  token_format: 'jwt' | 'opaque'
+  check: 'local' | 'introspect'
+  allow_unverified_clients: boolean
+  signing_alg: 'ES256' | 'RS256'
+}
+
+/** A client of the policy file. */
+export type PolicyClient = {
+  name: string // "client:grafana"
+  client_id: string // as the file says; else the name, whose colon HTTP Basic needs encoded (RFC 6749 §2.3.1)
+  title: string // the human name; else the name without its prefix
+  redirect_uris: readonly string[]
+  client_secret_file: string | null
+  node: readonly string[] // tags
+  jwks: unknown
+  jwks_uri: string | null
+  spiffe_id: string | null
+  require_pkce: boolean
+  id_token_signed_response_alg: 'RS256' | 'ES256' | null
+  post_logout_redirect_uris: readonly string[]
+}
+
+/** A compiled policy: immutable; one reference is swapped at a reload. */
+export type Policy = {
+  /** SHA-256 of the text, hex: "who may do what now" in one line. */
+  hash: string
+  text: string
+  resources: ReadonlyMap<string, Resource> // by name
+  clients: ReadonlyMap<string, PolicyClient> // by client_id
+  warnings: readonly Problem[]
+  /** The indexes that `evaluate` uses; nobody else looks inside. */
+  compiled: unknown
+}
+
+export type Compiled = { ok: true; policy: Policy } | { ok: false; problems: readonly Problem[] }

@@ -1,0 +1,41 @@
+/** What a caller can be looked up by: the keys of all selectors that match them. */
+import type { Principal } from '../oauth/principal.ts'
+import { networkOf } from './address.ts'
+import type { Groups } from './groups.ts'
+import type { Engine } from './rules.ts'
+import { addressKey, clientKey, domainKey, groupKey, loginKey, peopleKey, taggedKey, tagKey } from './selector.ts'
+
+/** Keys of a person or of a tagged node; of a tagged node none that a person could have, but for its address. */
+export function principalKeys(engine: Engine, principal: Principal): string[] {
+  const keys = principal.kind === 'user' ? [peopleKey, loginKey(principal.login)] : [taggedKey, ...principal.tags.map(tagKey)]
+  if (principal.kind === 'user') {
+    const at = principal.login.lastIndexOf('@')
+    if (at >= 0) keys.push(domainKey(principal.login.slice(at + 1)))
+    for (const group of groupsOf(engine.groups, principal)) keys.push(groupKey(group))
+  }
+  for (const prefix of engine.prefixes) {
+    const network = networkOf(principal.address, prefix)
+    if (network !== null) keys.push(addressKey(network))
+  }
+  return keys
+}
+
+/** Keys of what asks for itself: a client of the file, and a tagged node. A person doesn't count here. */
+export function workloadKeys(engine: Engine, principal: Principal | null, client: { name: string | null } | null): string[] {
+  const keys = principal?.kind === 'node' ? principalKeys(engine, principal) : []
+  if (client?.name && engine.clients.has(client.name)) keys.push(clientKey(client.name))
+  return keys
+}
+
+/**
+ * The groups that a principal is in: by the file, by what the control plane shows, and by groups of the file that hold either. Unknown
+ * groups (null) add none. The mesh may say "eng@example.com" for what policies write as "group:eng@example.com".
+ */
+export function groupsOf({ byLogin, within }: Groups, principal: Principal): ReadonlySet<string> {
+  if (principal.kind !== 'user') return new Set()
+  const found = new Set(byLogin.get(loginKey(principal.login)))
+  for (const shown of principal.groups ?? []) {
+    for (const group of within.get(shown.startsWith('group:') ? shown : `group:${shown}`) ?? []) found.add(group)
+  }
+  return found
+}

@@ -1,0 +1,61 @@
+/** The file's `resources`: what tokens are for. */
+import type { PolicyDocument } from './document.ts'
+import { quote } from './hujson.ts'
+import { isIdentityScope } from './identity_scopes.ts'
+import type { Resource } from './policy.ts'
+import type { Report } from './report.ts'
+
+/** By name. Reports URIs that are none (RFC 8707 §2), two resources at one URI, two defaults, scopes that are the identity's. */
+export function compileResources(document: PolicyDocument, report: Report): Map<string, Resource> {
+  const resources = new Map<string, Resource>()
+  const byUri = new Map<string, string>()
+  let byDefault: string | undefined
+  for (const [name, entry] of Object.entries(document.resources ?? {})) {
+    const path = ['resources', name]
+    const fault = uriFault(entry.uri)
+    if (fault) report.error([...path, 'uri'], fault)
+
+    const uri = withoutSlash(entry.uri)
+    const before = byUri.get(uri)
+    if (before) report.error([...path, 'uri'], `${name} has the same uri as ${before} (a slash at the end makes no difference).`)
+    byUri.set(uri, name)
+
+    if (entry.default && byDefault) report.error([...path, 'default'], `Only one resource may be the default, and ${byDefault} is.`)
+    if (entry.default) byDefault = name
+
+    const scopes = new Map<string, string | null>(
+      Array.isArray(entry.scopes) ? entry.scopes.map((scope) => [scope, null]) : Object.entries(entry.scopes),
+    )
+    if (scopes.size === 0) report.error([...path, 'scopes'], `${name} has no scopes, so no grant could give it.`)
+    for (const scope of scopes.keys()) {
+      if (!isIdentityScope(scope)) continue
+      const place = Array.isArray(entry.scopes) ? entry.scopes.indexOf(scope) : scope
+      report.error([...path, 'scopes', place], `${quote(scope)} is an identity scope; a resource may not define it.`, { at: 'key' })
+    }
+
+    resources.set(name, {
+      name,
+      uri: entry.uri,
+      title: entry.name ?? name.slice('resource:'.length),
+      description: entry.description ?? null,
+      scopes,
+      default: entry.default ?? false,
+      token_format: entry.token_format ?? 'jwt',
+      check: entry.check ?? 'local',
+      allow_unverified_clients: entry.allow_unverified_clients ?? false,
+      signing_alg: entry.signing_alg ?? 'ES256',
+    })
+  }
+  return resources
+}
+
+/** RFC 8707 §2: an absolute URI without a fragment. */
+function uriFault(uri: string): string | null {
+  if (uri.includes('#')) return `${quote(uri)} has a fragment, which a resource may not have (RFC 8707 §2).`
+  if (/\s/.test(uri) || !URL.canParse(uri))
+    return `${quote(uri)} is not an absolute URI; a resource needs one, such as "https://wiki.example.com/mcp".`
+  return null
+}
+
+/** MCP clients add or drop the last slash, so resources that differ only there are the same. */
+const withoutSlash = (uri: string) => (URL.parse(uri)?.href ?? uri).replace(/\/+$/, '')

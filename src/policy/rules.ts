@@ -1,0 +1,84 @@
+/** What compile makes of grants, laid out so that evaluate touches only what can concern the caller. */
+import type { Prefix } from './address.ts'
+import type { Groups } from './groups.ts'
+import type { Terms } from './limits.ts'
+import type { Resource } from './policy.ts'
+import type { Selector } from './selector.ts'
+import type { Asked, Limits } from './verdict.ts'
+
+/** The conditions that all capabilities of a grant share. */
+export type Grant = {
+  /** Index into the document's grants. */
+  index: number
+  src: readonly Selector[]
+  /** Keys of `src`. */
+  keys: ReadonlySet<string>
+  /** Folded names of operating systems; null for any. */
+  os: ReadonlySet<string> | null
+  /** From this moment on (seconds) it gives nothing; null for never. */
+  expires: number | null
+}
+
+/** Which software: of those that the file names, and whether also those that it doesn't. */
+export type ClientCondition = { named: 'any' | ReadonlySet<string>; unnamed: boolean }
+
+/** One capability at one target, with those of its scopes that belong there. */
+export type AuthorizeRule = { grant: Grant; scopes: ReadonlySet<string>; clients: ClientCondition; terms: Terms }
+export type ClientCredentialsRule = { grant: Grant; scopes: ReadonlySet<string>; terms: Terms }
+export type RegisterRule = {
+  grant: Grant
+  via: ReadonlySet<string>
+  /** Hosts, suffixes (".example.com") and schemes ("com.example.app:"); null for any. */
+  hosts: readonly string[] | null
+  confidential: boolean
+  limits: Pick<Limits, 'metadata'> & { client_ttl: number; max_clients: number }
+}
+export type IntrospectRule = { grant: Grant }
+export type ClaimsRule = { grant: Grant; groups: ReadonlySet<string>; claims: ReadonlyMap<string, unknown> }
+export type AdminRule = { grant: Grant; access: 'read' | 'write' }
+/** Compiled for the day when exchange is asked; nothing looks at it yet. */
+export type ExchangeRule = {
+  grant: Grant
+  actors: readonly Selector[]
+  from: ReadonlySet<string>
+  scopes: ReadonlyMap<string, ReadonlySet<string>>
+  max_depth: number
+  beyond_subject: boolean
+  impersonate: boolean
+}
+
+export type Rules = {
+  authorize: AuthorizeRule
+  register: RegisterRule
+  exchange: ExchangeRule
+  client_credentials: ClientCredentialsRule
+  introspect: IntrospectRule
+  claims: ClaimsRule
+  admin: AdminRule
+}
+
+/** Rules of one kind: by target, and there by each key of their grant's `src`. The target of what has no `dst` is ''. */
+export type Shelf<R> = Map<string, { all: R[]; byKey: Map<string, R[]> }>
+
+export type Engine = {
+  resources: ReadonlyMap<string, Resource>
+  /** Names of the clients of this file. */
+  clients: ReadonlySet<string>
+  groups: Groups
+  /** Every prefix length that a selector uses: a caller's address is cut to each of them, and looked up. */
+  prefixes: readonly Prefix[]
+  shelves: { readonly [A in keyof Rules]: Shelf<Rules[A]> }
+}
+
+export type AppAsked = Asked['app']
+
+export function shelve<R extends { grant: Grant }>(shelf: Shelf<R>, target: string, rule: R): void {
+  const place = shelf.get(target) ?? { all: [], byKey: new Map<string, R[]>() }
+  shelf.set(target, place)
+  place.all.push(rule)
+  for (const key of rule.grant.keys) {
+    const rules = place.byKey.get(key)
+    if (rules) rules.push(rule)
+    else place.byKey.set(key, [rule])
+  }
+}

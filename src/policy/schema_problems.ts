@@ -1,0 +1,88 @@
+/** What zod finds, told in words: where it is, what was expected, and which key was perhaps meant. */
+import type * as z from 'zod'
+import { type Path, quote } from './hujson.ts'
+import { didYouMean } from './nearest.ts'
+import type { Report } from './report.ts'
+
+type Issue = z.core.$ZodIssue
+
+const typeNames = new Map([
+  ['string', 'text'],
+  ['number', 'a number'],
+  ['int', 'a whole number'],
+  ['boolean', 'true or false'],
+  ['array', 'a list'],
+  ['object', 'an object'],
+  ['record', 'an object'],
+  ['null', 'null'],
+])
+
+/** @param root the value that was parsed; @param schema what it was parsed with */
+export function reportSchemaIssues(report: Report, issues: readonly Issue[], root: unknown, schema: z.ZodType): void {
+  for (const issue of issues) {
+    const path = issue.path as Path
+    if (issue.code === 'unrecognized_keys') {
+      const known = keysAt(schema, path)
+      const meant = `It may hold ${known.length === 0 ? 'nothing' : known.join(', ')}.`
+      for (const key of issue.keys) {
+        report.error([...path, key], `${quote(key)} is not a key of ${nameOf(path)}.`, {
+          hint: () => didYouMean(key, known)() ?? meant,
+          at: 'key',
+        })
+      }
+    } else if (issue.code === 'invalid_type') {
+      report.error(path, typeSentence(path, issue.expected, valueAt(root, path)))
+    } else if (issue.code === 'invalid_value') {
+      const given = valueAt(root, path)
+      if (given === undefined) report.error(path, typeSentence(path, '', undefined))
+      else {
+        const allowed = issue.values.map((value) => JSON.stringify(value))
+        const hint = typeof given === 'string' ? didYouMean(given, issue.values.map(String)) : undefined
+        report.error(path, `${capital(nameOf(path))} must be ${allowed.join(' or ')}, not ${shown(given)}.`, { hint })
+      }
+    } else if (issue.code === 'invalid_key') {
+      report.error(path, `${quote(String(path.at(-1)))}: ${issue.issues[0]?.message ?? issue.message}`, { at: 'key' })
+    } else if (valueAt(root, path) === undefined) {
+      report.error(path, typeSentence(path, '', undefined))
+    } else {
+      report.error(path, issue.message) // all others carry their sentence in the schema
+    }
+  }
+}
+
+function typeSentence(path: Path, expected: string, given: unknown): string {
+  if (given === undefined) return `${quote(String(path.at(-1)))} is missing.`
+  return `${capital(nameOf(path))} must be ${typeNames.get(expected) ?? expected}, not ${shown(given)}.`
+}
+
+function shown(value: unknown): string {
+  if (typeof value === 'string') return quote(value)
+  if (value === null || typeof value === 'boolean' || typeof value === 'number') return String(value)
+  return Array.isArray(value) ? 'a list' : 'an object'
+}
+
+/** "consent"; an item of "scopes", the policy. */
+function nameOf(path: Path): string {
+  const last = path.at(-1)
+  if (last === undefined) return 'the policy'
+  if (typeof last === 'string') return quote(last)
+  return `an item of ${quote(String(path.findLast((segment) => typeof segment === 'string') ?? ''))}`
+}
+
+const capital = (sentence: string) => sentence.charAt(0).toUpperCase() + sentence.slice(1)
+
+function valueAt(root: unknown, path: Path): unknown {
+  return path.reduce<unknown>((value, segment) => (value as Record<string | number, unknown> | undefined)?.[segment], root)
+}
+
+/** The keys that the schema knows at a path: those of the object there. */
+function keysAt(schema: z.ZodType, path: Path): string[] {
+  let here: z.ZodType | undefined = schema
+  for (const segment of [...path, undefined]) {
+    while (here && 'innerType' in here.def) here = here.def.innerType as z.ZodType
+    const def = here?.def as { shape?: Record<string, z.ZodType>; element?: z.ZodType; valueType?: z.ZodType } | undefined
+    if (segment === undefined) return Object.keys(def?.shape ?? {})
+    here = def?.shape?.[segment] ?? def?.element ?? def?.valueType
+  }
+  return []
+}

@@ -1,0 +1,54 @@
+/** What is asked of the policy, and what it answers. */
+import type { Principal } from '../oauth/principal.ts'
+
+/** A client as the policy sees it. `name` is its "client:…" in the policy file, null for software that is not named there. */
+export type ClientFacts = { client_id: string; name: string | null }
+
+/** What is asked of the policy. `resource` is always a name ("resource:wiki"), never a URI. */
+export type Asked =
+  /** `resource` is null where only identity scopes are asked. One question may hold identity scopes and API scopes. */
+  | { app: 'authorize'; principal: Principal; client: ClientFacts; resource: string | null; scopes: readonly string[] }
+  /** `hosts`: the hosts of the redirect URIs, of a private-use one its scheme with the colon (a scheme is no host); for `cimd`, which is asked before any fetch, the document's host. */
+  | { app: 'register'; principal: Principal; via: 'dcr' | 'cimd'; hosts: readonly string[]; confidential: boolean }
+  | { app: 'client_credentials'; principal: Principal | null; client: ClientFacts; resource: string; scopes: readonly string[] }
+  | { app: 'introspect'; principal: Principal | null; client: ClientFacts | null; resource: string }
+  | { app: 'claims'; principal: Principal; client: ClientFacts; resource: string | null }
+  | { app: 'admin'; principal: Principal; access: 'read' | 'write' }
+
+export type DenialReason = 'no_grant' | 'scope' | 'target' | 'identity' | 'client'
+
+export type Denied = {
+  allowed: false
+  reason: DenialReason
+  /** Whole sentences for a person: what was refused, to whom. */
+  sentence: string
+  /** What would have allowed it, each a sentence: "A grant with "register" for group:eng would allow it." */
+  near: readonly string[]
+}
+
+export type Allowed = {
+  allowed: true
+  /** Indexes into the document's grants of those that gave it. */
+  grants: readonly number[]
+  /** The scopes granted, in the order asked; empty for what has none. */
+  scopes: readonly string[]
+  /** Asked, and not granted. */
+  dropped: readonly string[]
+  limits: Limits
+}
+
+/** All that parameters of capabilities say, after adding up. Those that the question does not concern keep their defaults. Seconds. */
+export type Limits = {
+  consent: 'always' | 'once' | 'never'
+  bind: 'user' | 'node'
+  access_token_ttl: number | null
+  refresh_token_ttl: number | null
+  client_ttl: number | null
+  max_clients: number | null
+  metadata: 'lenient' | 'strict'
+  /** Group names that may be let out; a claim value by name. From `claims`. */
+  groups: readonly string[]
+  claims: Readonly<Record<string, unknown>>
+}
+
+export type Verdict = Allowed | Denied
