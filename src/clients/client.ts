@@ -30,13 +30,20 @@ export type Client = {
   stored: StoredClient | null
 }
 
-const softwareDigest = (redirect_uris: readonly string[], auth_methods: readonly string[], jwks: unknown) =>
-  hash('sha256', JSON.stringify([redirect_uris, auth_methods, jwks ?? null]), 'base64url')
+const softwareDigest = (redirect_uris: readonly string[], auth_methods: readonly string[], keys: unknown) =>
+  hash('sha256', JSON.stringify([redirect_uris, auth_methods, keys ?? null]), 'base64url')
 
-/** A client of the policy file. Its secret may come either way (RFC 6749 §2.3.1). */
+/** Its secret may come either way (RFC 6749 §2.3.1). A client whose entry names another credential is not public: until that is supported it has no way in. */
+function authMethodsOf({ node, jwks, jwks_uri, spiffe_id }: PolicyClient, secret_digest: string | null): AuthMethod[] {
+  if (secret_digest !== null) return ['client_secret_basic', 'client_secret_post']
+  const provenOtherwise = node.length > 0 || Boolean(jwks) || jwks_uri !== null || spiffe_id !== null
+  return provenOtherwise ? [] : ['none']
+}
+
+/** A client of the policy file. */
 export function clientOfPolicy(client: PolicyClient, policy: ActivePolicy): Client {
   const secret_digest = policy.secret_digests.get(client.client_id) ?? null
-  const auth_methods: AuthMethod[] = secret_digest === null ? ['none'] : ['client_secret_basic', 'client_secret_post']
+  const auth_methods = authMethodsOf(client, secret_digest)
   return {
     client_id: client.client_id,
     title: client.title,
@@ -49,7 +56,7 @@ export function clientOfPolicy(client: PolicyClient, policy: ActivePolicy): Clie
     require_pkce: client.require_pkce || secret_digest === null,
     id_token_alg: client.id_token_signed_response_alg ?? 'RS256',
     registered_by: null,
-    software_digest: softwareDigest(client.redirect_uris, auth_methods, client.jwks),
+    software_digest: softwareDigest(client.redirect_uris, auth_methods, client.jwks ?? client.jwks_uri),
     stored: null,
   }
 }
@@ -70,7 +77,7 @@ export function clientOfStore(stored: StoredClient, named?: PolicyClient): Clien
     require_pkce: true,
     id_token_alg: metadata.id_token_signed_response_alg ?? 'RS256',
     registered_by: stored.owner_name || null,
-    software_digest: softwareDigest(metadata.redirect_uris, auth_methods, metadata.jwks),
+    software_digest: softwareDigest(metadata.redirect_uris, auth_methods, metadata.jwks ?? metadata.jwks_uri),
     stored,
   }
 }

@@ -4,9 +4,10 @@
  * whoever was chosen on the page. Nothing of it is ever reachable from another machine.
  */
 import { chmod, lstat, mkdir, readFile, unlink } from 'node:fs/promises'
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
+import type { IncomingMessage, Server, ServerResponse } from 'node:http'
 import { dirname } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { http } from '../node_http.ts'
 import { statusBody, whoisBody } from './dev_mesh_answers.ts'
 import { type Change, changed, type MeshDocument, readDocument } from './dev_mesh_document.ts'
 import { serveDevMeshPage } from './dev_mesh_page.ts'
@@ -100,7 +101,7 @@ export async function startDevMesh({ socket, file = devMeshFile, page }: DevMesh
     await mkdir(dirname(socket), { recursive: true, mode: 0o700 })
     const stale = await lstat(socket).catch(() => null)
     if (stale?.isSocket()) await unlink(socket)
-    server = createServer((request, response) => {
+    server = http.createServer((request, response) => {
       if (hanging) held.push(() => answer(request, response))
       else answer(request, response)
     })

@@ -3,8 +3,9 @@
  * answers only to loopback names (against DNS rebinding), and changes something only at the wish of a page of its own.
  */
 import { createHash } from 'node:crypto'
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
+import type { IncomingMessage, Server, ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
+import { http } from '../node_http.ts'
 import type { MeshDocument } from './dev_mesh_document.ts'
 
 export type DevMeshPageOptions = {
@@ -25,7 +26,7 @@ export async function serveDevMeshPage(options: DevMeshPageOptions): Promise<{ u
   if (!loopbackHosts.has(host)) {
     throw new Error(`The page of the development mesh is for this machine only: it cannot listen on "${host}". Use localhost.`)
   }
-  const server = createServer((request, response) => void answer(request, response, options))
+  const server = http.createServer((request, response) => void answer(request, response, options))
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject)
     server.listen(port, host, () => resolve())

@@ -45,6 +45,8 @@ export type MetadataRules = {
   /** Whether this client may have a secret. Never so in a document. */
   confidentialAllowed: boolean
   issuer: string
+  /** Every scope that there is; others are dropped. Absent: a document, which is written for many servers. */
+  scopes?: ReadonlySet<string>
   /** The `client_id` that must be there: a document's URL, or at an update (RFC 7592 §2.2) the client's own. Absent: it must not be there. */
   client_id?: string
 }
@@ -150,10 +152,13 @@ function webPage(value: unknown, _context: Context, name: string): string | unde
   return value as string
 }
 
-function scope(value: unknown, _context: Context, name: string): string | undefined {
+function scope(value: unknown, { scopes, narrow }: Context, name: string): string | undefined {
   if (typeof value !== 'string') throw refuse(`${name} must be a string of scopes, separated by spaces.`)
   try {
-    return scopeOf(parseScope(value)) || undefined // some clients send ""
+    const asked = parseScope(value)
+    const kept = scopes ? asked.filter((one) => scopes.has(one)) : asked
+    if (kept.length < asked.length) narrow(name, `${name} holds a scope that is not known here.`)
+    return scopeOf(kept) || undefined // some clients send ""
   } catch (error) {
     throw error instanceof OAuthError ? refuse(error.message) : error
   }

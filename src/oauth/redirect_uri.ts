@@ -131,7 +131,7 @@ const encode = (text: string) => encodeURIComponent(text.toWellFormed())
 export type RedirectHost = {
   /** For people: host and port, A-labels left as they are; of a private-use scheme the scheme and its colon. */
   shown: string
-  /** For the policy: the bare host, or the scheme. */
+  /** For the policy: the bare host, or the scheme and its colon (a scheme is no host). */
   host: string
   /** Any program of that machine may be listening: say so on consent (OAuth 2.1 §8.4.2). */
   loopback: boolean
@@ -144,8 +144,8 @@ export function redirectHost(uri: string): RedirectHost {
   const parts = splitUri(uri)
   const kind = parts && kindOf(parts)
   if (!parts || kind === 'private_use') {
-    const scheme = parts?.scheme ?? uri
-    return { shown: `${scheme}:`, host: scheme, loopback: false, private_use: true }
+    const scheme = `${parts?.scheme ?? uri}:`
+    return { shown: scheme, host: scheme, loopback: false, private_use: true }
   }
   const host = parts.host.toLowerCase()
   const shown = parts.port === undefined ? host : `${host}:${parts.port}`

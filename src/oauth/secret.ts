@@ -26,6 +26,28 @@ export function sameDigest(left: string, right: string): boolean {
   return a.length === b.length && timingSafeEqual(a, b)
 }
 
+const hmac = (key: Buffer, text: string) => createHmac('sha256', key).update(text).digest()
+
+const markOf = (unmarked: string, key: Buffer) => hmac(key, `mark of ${unmarked}`).toString('base64url', 0, 16)
+
+/**
+ * `mir_FAMILY.SECRET.MARK`: the authorization that it descends from, 256 bits that nobody can guess, and 128 that only we can put there. So a spent
+ * token is known for what it is as long as its family lives, without a row of its own (RFC 9700 §4.14.2).
+ */
+function refreshToken(family: string, secret: Buffer, key: Buffer): string {
+  const unmarked = `${prefixes.refresh_token}${family}.${secret.toString('base64url')}`
+  return `${unmarked}.${markOf(unmarked, key)}`
+}
+
+/** The first refresh token of a family. `family`: the authorization's id. */
+export const firstRefreshToken = (family: string, randomBytes: RandomBytes, key: Buffer): string =>
+  refreshToken(family, randomBytes(32), key)
+
 /** The one successor of a refresh token: so a grace needs nothing stored, and survives a restart. */
-export const successorOf = (refreshToken: string, key: Buffer): string =>
-  prefixes.refresh_token + createHmac('sha256', key).update(refreshToken).digest('base64url')
+export const successorOf = (token: string, family: string, key: Buffer): string => refreshToken(family, hmac(key, token), key)
+
+/** The family of a refresh token that we made, spent or not; undefined for every other text. */
+export function familyOf(token: string, key: Buffer): string | undefined {
+  const [, unmarked = '', family, mark = ''] = /^(mir_([0-9A-Z]{1,40})\.[\w-]{43})\.([\w-]{22})$/.exec(token) ?? []
+  return family !== undefined && sameDigest(mark, markOf(unmarked, key)) ? family : undefined
+}

@@ -19,6 +19,20 @@ export const rememberConsent = (consent: Consent): Write => ({
   params: { ...consent },
 })
 
+/** So that the person is asked again before the client gets a token once more. */
+export const forgetConsent = ({
+  user_id,
+  client_id,
+  resource,
+}: {
+  user_id: string
+  client_id: string
+  resource: string | null
+}): Write => ({
+  sql: 'DELETE FROM consents WHERE user_id = $user_id AND client_id = $client_id AND resource = $resource',
+  params: { user_id, client_id, resource: resource ?? '' },
+})
+
 export const authTimes = (engine: Engine) => ({
   async find(user_id: string, node_id: string): Promise<number | undefined> {
     const sql = 'SELECT auth_time FROM auth_times WHERE user_id = $user_id AND node_id = $node_id'

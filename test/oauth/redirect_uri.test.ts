@@ -380,7 +380,7 @@ test('OAuth 2.1 §8.4.2: people see the host with its port, and whether it is th
   assert.deepEqual(redirectHost('http://[::1]:5000/cb'), { shown: '[::1]:5000', host: '[::1]', loopback: true, private_use: false })
   assert.deepEqual(redirectHost('com.example.app:/cb'), {
     shown: 'com.example.app:',
-    host: 'com.example.app',
+    host: 'com.example.app:',
     loopback: false,
     private_use: true,
   })

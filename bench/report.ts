@@ -1,0 +1,127 @@
+/** The result for people: an aligned table, and which targets are met. */
+import { type Circumstances, inWords } from './circumstances.ts'
+import { type Measured, median } from './measured.ts'
+import { ratioTarget, type Verdict } from './targets.ts'
+
+export type Result = {
+  circumstances: Circumstances
+  servers: Measured[]
+  /** Workload → ours to theirs, median over the rounds. Empty with one server. */
+  ratios: ReadonlyMap<string, number>
+  verdicts: Verdict[]
+  /** What could not be measured, and why. */
+  failures: string[]
+}
+
+/** Above this something else on the machine makes the figures worse than they are. */
+const OTHERS_LIMIT = 0.1
+/** Above this the generator, not the server, may be what limits the rate. */
+const GENERATOR_LIMIT = 0.9
+
+/** Lines to print. */
+export function report({ circumstances, servers, ratios, verdicts, failures }: Result): string {
+  const lines = [...inWords(circumstances), '']
+  for (const { name, version, setup, signatures } of servers) {
+    lines.push(`${name} ${version}: ${setup}`)
+    if (signatures !== null) lines.push(`${' '.repeat(name.length)} ${signatures}`)
+  }
+  lines.push('', ...table(figuresOf(servers, ratios)), '', ...table(processesOf(servers)))
+  const remarks = [...remarksOf(servers), ...failures.map((failure) => `Not measured: ${failure}`)]
+  if (remarks.length > 0) lines.push('', ...remarks)
+  if (verdicts.length > 0) lines.push('', ...table(targetsOf(verdicts)))
+  return `${lines.join('\n')}\n`
+}
+
+/** The same for `--json`. */
+export const forMachines = ({ circumstances, servers, ratios, verdicts, failures }: Result) => ({
+  ...circumstances,
+  servers: servers.map(({ workloads, ...measured }) => ({
+    ...measured,
+    start_ms: measured.starts.length === 0 ? null : median(measured.starts),
+    workloads: Object.fromEntries(workloads),
+  })),
+  ratios: Object.fromEntries(ratios),
+  targets: verdicts,
+  failures,
+})
+
+function figuresOf(servers: readonly Measured[], ratios: ReadonlyMap<string, number>): string[][] {
+  const names = new Set(servers.flatMap(({ workloads }) => [...workloads.keys()]))
+  const rows = [['workload', 'server', 'per second', 'p50 ms', 'p99 ms', 'errors', 'server cpu', 'others', 'load cpu', 'ratio', 'target']]
+  for (const workload of names) {
+    for (const [index, { name, workloads }] of servers.entries()) {
+      const figures = workloads.get(workload)
+      const ratio = index === 0 ? ratios.get(workload) : undefined
+      rows.push([
+        index === 0 ? workload : '',
+        name,
+        ...(figures
+          ? [
+              whole(figures.rate),
+              fixed(figures.p50),
+              fixed(figures.p99),
+              whole(figures.errors),
+              percent(figures.server_busy),
+              percent(figures.others_busy),
+              percent(figures.generator_busy),
+            ]
+          : ['–', '–', '–', '–', '–', '–', '–']),
+        ratio === undefined ? '' : fixed(ratio),
+        ratio === undefined ? '' : `≥ ${ratioTarget(workload) ?? '–'}`,
+      ])
+    }
+  }
+  return rows
+}
+
+const processesOf = (servers: readonly Measured[]): string[][] => [
+  ['process', 'start ms', 'MiB at rest', 'MiB after'],
+  ...servers.map(({ name, starts, memory_at_rest, memory_after }) => [
+    name,
+    starts.length === 0 ? '–' : whole(median(starts)),
+    memory_at_rest === null ? '–' : whole(memory_at_rest),
+    memory_after === null ? '–' : whole(memory_after),
+  ]),
+]
+
+const targetsOf = (verdicts: readonly Verdict[]): string[][] => [
+  ['target', 'figure', 'bound', 'verdict'],
+  ...verdicts.map(({ what, figure, bound, target, unit, met }) => [
+    what,
+    unit === '' ? fixed(figure) : `${fixed(figure)} ${unit}`,
+    `${bound} ${unit === '' ? target : `${fixed(target)} ${unit}`}`,
+    met ? 'met' : 'MISSED',
+  ]),
+]
+
+function remarksOf(servers: readonly Measured[]): string[] {
+  const remarks: string[] = []
+  for (const { name, workloads } of servers) {
+    for (const [workload, figures] of workloads) {
+      if (figures.errors > 0) remarks.push(`${name}, ${workload}: ${figures.errors} errors, the first: ${figures.first_error}`)
+      if (figures.generator_busy > GENERATOR_LIMIT) remarks.push(`${name}, ${workload}: the load generator was the limit, not the server.`)
+    }
+  }
+  const disturbed = servers.flatMap(({ workloads }) => [...workloads.values()].map(({ others_busy }) => others_busy ?? 0))
+  const worst = Math.max(0, ...disturbed)
+  if (worst > OTHERS_LIMIT) remarks.push(`Others used up to ${percent(worst)} of the measured core: repeat this on a quiet machine.`)
+  return remarks
+}
+
+/** Columns as wide as their widest cell; words to the left, figures to the right. */
+function table(rows: readonly string[][]): string[] {
+  const widths = (rows[0] ?? []).map((_, column) => Math.max(...rows.map((row) => row[column]?.length ?? 0)))
+  const isWord = (column: number) => rows.slice(1).every((row) => !/^\d/.test(row[column] ?? ''))
+  const words = widths.map((_, column) => isWord(column))
+  const lines = rows.map((row) =>
+    row
+      .map((cell, column) => (words[column] ? cell.padEnd(widths[column] ?? 0) : cell.padStart(widths[column] ?? 0)))
+      .join('  ')
+      .trimEnd(),
+  )
+  return [lines[0] ?? '', '─'.repeat(Math.max(...lines.map((line) => line.length))), ...lines.slice(1)]
+}
+
+const whole = (value: number) => Math.round(value).toLocaleString('en')
+const fixed = (value: number) => value.toFixed(2)
+const percent = (share: number | null) => (share === null ? '?' : `${Math.round(share * 100)} %`)

@@ -1,0 +1,109 @@
+/** meshidp as it is run for real: the daemon's own command, on a disk, with a mesh to ask. Only limits are lifted, in its files. */
+import { existsSync, readFileSync } from 'node:fs'
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { setTimeout as pause } from 'node:timers/promises'
+import { fileURLToPath } from 'node:url'
+import { start } from '../child.ts'
+import { LOAD_CORE } from '../machine.ts'
+import { REDIRECT_URI, type Server } from './server.ts'
+
+const root = new URL('../../', import.meta.url)
+const RESOURCE = 'https://api.bench.internal/mcp'
+
+export const meshidp: Server = {
+  name: 'meshidp',
+  version: JSON.parse(readFileSync(new URL('package.json', root), 'utf8')).version,
+  setup: 'SQLite, WAL, synchronous=FULL: an fsync behind every answer that changes something; whois asked over its socket',
+
+  async prepare({ directory, port, idTokenAlg }) {
+    const issuer = `http://localhost:${port}`
+    const app = { client_id: 'app', client_secret: 'app-secret-0123456789' }
+    const api = { client_id: 'api', client_secret: 'api-secret-0123456789' }
+    const sockets = await mkdtemp(join(tmpdir(), 'meshidp-bench-')) // the kernel takes short paths only
+    const files = {
+      config: join(directory, 'meshidp.hujson'),
+      policy: join(directory, 'policy.hujson'),
+      secrets: join(directory, 'secrets'),
+      state: join(directory, 'state'),
+      mesh: join(sockets, 'mesh.sock'),
+    }
+
+    const config = {
+      issuer,
+      listen: { host: '127.0.0.1', port },
+      state_directory: files.state,
+      runtime_directory: sockets,
+      secrets_directory: files.secrets,
+      policy_file: files.policy,
+      mesh: { socket: files.mesh },
+      development: true,
+      email_domains: ['example.com'],
+      log_level: 'warn',
+    }
+
+    const policy = {
+      resources: { 'resource:api': { uri: RESOURCE, scopes: ['read'], token_format: 'jwt', signing_alg: 'ES256' } },
+      clients: {
+        'client:app': {
+          client_id: app.client_id,
+          redirect_uris: [REDIRECT_URI],
+          client_secret_file: 'app',
+          id_token_signed_response_alg: idTokenAlg,
+        },
+        'client:api': { client_id: api.client_id, client_secret_file: 'api' },
+      },
+      grants: [
+        { src: ['*@example.com'], app: { register: [{ max_clients: 1_000_000 }] } },
+        {
+          src: ['*@example.com'],
+          dst: ['resource:api'],
+          app: { authorize: [{ scopes: ['read'], clients: ['client:app'], consent: 'never' }] },
+        },
+        { src: ['*@example.com'], dst: ['client:app'], app: { authorize: [{ scopes: ['openid', 'email'], consent: 'never' }] } },
+        { src: ['client:api'], dst: ['resource:api'], app: { introspect: [{}] } },
+      ],
+    }
+
+    await mkdir(files.secrets, { mode: 0o700 })
+    for (const [name, { client_secret }] of Object.entries({ app, api })) {
+      await writeFile(join(files.secrets, name), client_secret, { mode: 0o600 })
+    }
+    await writeFile(files.policy, JSON.stringify(policy, null, 2))
+    await writeFile(files.config, JSON.stringify(config, null, 2))
+    const mesh = start(LOAD_CORE, [process.execPath, fileURLToPath(new URL('mesh_process.ts', import.meta.url)), files.mesh])
+    await Promise.race([appears(files.mesh), mesh.failed])
+
+    return {
+      issuer,
+      command: [
+        process.execPath,
+        '--liftoff-only', // as its own first line says
+        '--disable-sigusr1',
+        fileURLToPath(new URL('dist/bin/meshidp.mjs', root)),
+        'serve',
+        '--config',
+        files.config,
+      ],
+      env: { NODE_ENV: 'production' },
+      profile: {
+        metadata_path: '/.well-known/openid-configuration',
+        app,
+        redirect_uri: REDIRECT_URI,
+        scope: 'openid email read',
+        resource: RESOURCE,
+        introspection: { client: api, scope: 'read', resource: RESOURCE },
+      },
+      async close() {
+        await mesh.stop()
+        await rm(sockets, { recursive: true, force: true })
+      },
+    }
+  },
+}
+
+/** Resolves when there is a file. */
+async function appears(path: string): Promise<void> {
+  while (!existsSync(path)) await pause(10)
+}

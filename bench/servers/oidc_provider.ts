@@ -1,0 +1,62 @@
+/** `oidc-provider` as a neighbour to compare with: in memory, a person signed in and consented without a page. */
+import { generateKeyPairSync, randomUUID } from 'node:crypto'
+import { readFileSync } from 'node:fs'
+import { writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { REDIRECT_URI, type Server } from './server.ts'
+
+const manifest = new URL('../../node_modules/oidc-provider/package.json', import.meta.url)
+
+export const oidcProvider: Server = {
+  name: 'oidc-provider',
+  version: JSON.parse(readFileSync(manifest, 'utf8')).version,
+  setup: 'in memory, nothing on disk; each authorization is a new person, signed in and consented by a middleware',
+
+  async prepare({ directory, port, idTokenAlg }) {
+    const issuer = `http://localhost:${port}`
+    const app = { client_id: 'app', client_secret: 'app-secret-0123456789' }
+    const api = { client_id: 'api', client_secret: 'api-secret-0123456789' }
+    const settings: Settings = {
+      port,
+      issuer,
+      keys: [privateJwk('RS256'), privateJwk('ES256')],
+      clients: [
+        {
+          ...app,
+          redirect_uris: [REDIRECT_URI],
+          grant_types: ['authorization_code', 'refresh_token'],
+          id_token_signed_response_alg: idTokenAlg,
+        },
+        { ...api, redirect_uris: [], response_types: [], grant_types: [] },
+      ],
+    }
+    const file = join(directory, 'settings.json')
+    await writeFile(file, JSON.stringify(settings), { mode: 0o600 })
+    return {
+      issuer,
+      command: [process.execPath, fileURLToPath(new URL('oidc_provider_process.mjs', import.meta.url)), file],
+      env: { NODE_ENV: 'production' },
+      profile: {
+        metadata_path: '/.well-known/openid-configuration',
+        app,
+        redirect_uri: REDIRECT_URI,
+        scope: 'openid email read',
+        resource: 'urn:api:jwt',
+        // It does not introspect its own JWTs, so it looks an opaque token up: the lighter work of the two.
+        introspection: { client: api, scope: 'read', resource: 'urn:api:opaque' },
+      },
+      close: async () => {},
+    }
+  },
+}
+
+/** What the process is told, in a file. */
+export type Settings = { port: number; issuer: string; keys: object[]; clients: object[] }
+
+/** The key sizes of meshidp: RSA of 2048 bits, P-256. */
+function privateJwk(alg: 'RS256' | 'ES256'): object {
+  const { privateKey } =
+    alg === 'RS256' ? generateKeyPairSync('rsa', { modulusLength: 2048 }) : generateKeyPairSync('ec', { namedCurve: 'P-256' })
+  return { ...privateKey.export({ format: 'jwk' }), alg, use: 'sig', kid: randomUUID() }
+}

@@ -1,0 +1,73 @@
+/** A daemon of one's own, as a process, so that it can be killed; and the admin's commands, as an admin types them. */
+import { type ChildProcess, execFile, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { join } from 'node:path'
+import { setTimeout as pause } from 'node:timers/promises'
+import { fileURLToPath } from 'node:url'
+import { promisify } from 'node:util'
+
+const program = fileURLToPath(new URL('../../bin/meshidp.mjs', import.meta.url))
+const quietly = '--disable-warning=ExperimentalWarning'
+const patience = 20_000
+
+export type DaemonProcess = {
+  issuer: string
+  /** Starts it, on the same state each time; resolves when it is ready. */
+  start: () => Promise<void>
+  /** SIGKILL: it has no moment to put anything in order. */
+  kill: () => Promise<void>
+  /** Runs `meshidp ARGS --json` against it; resolves with the answer. */
+  command: <Answer>(...args: string[]) => Promise<Answer>
+}
+
+/** A development daemon on `port` (its page on the next one), with all that it needs below `directory`. */
+export function daemonProcess({ port, directory, policyFile }: { port: number; directory: string; policyFile: string }): DaemonProcess {
+  const issuer = `http://localhost:${port}`
+  let child: ChildProcess | undefined
+  let said = ''
+
+  async function start(): Promise<void> {
+    said = ''
+    const args = [quietly, program, 'dev', '--port', String(port), '--state-dir', directory, '--policy', policyFile]
+    const started = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'pipe'] })
+    for (const stream of [started.stdout, started.stderr])
+      stream.setEncoding('utf8').on('data', (text: string) => {
+        said += text
+      })
+    child = started
+    const deadline = Date.now() + patience
+    while (!(await isReady(issuer))) {
+      if (started.exitCode !== null || Date.now() > deadline) throw new Error(`The daemon did not start. It said:\n${said}`)
+      await pause(25)
+    }
+  }
+
+  async function kill(): Promise<void> {
+    const running = child
+    child = undefined
+    if (!running || running.exitCode !== null || running.signalCode !== null) return
+    const gone = once(running, 'exit')
+    running.kill('SIGKILL')
+    await gone
+  }
+
+  async function command<Answer>(...args: string[]): Promise<Answer> {
+    const { stdout } = await promisify(execFile)(process.execPath, [
+      quietly,
+      program,
+      ...args,
+      '--json',
+      '--config',
+      join(directory, 'config.hujson'),
+    ])
+    return JSON.parse(stdout) as Answer
+  }
+
+  return { issuer, start, kill, command }
+}
+
+const isReady = (issuer: string): Promise<boolean> =>
+  fetch(`${issuer}/readyz`, { signal: AbortSignal.timeout(1000) }).then(
+    ({ ok }) => ok,
+    () => false,
+  )

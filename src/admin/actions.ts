@@ -1,0 +1,144 @@
+/** What an admin can do, by name: the control socket serves these, and a command without a daemon calls them itself. */
+import { z } from 'zod'
+import type { ReloadResult } from '../daemon.ts'
+import type { Deps } from '../deps.ts'
+import { OAuthError } from '../oauth/error.ts'
+import { type Authorization, endAuthorization } from '../store/authorizations.ts'
+import { deleteClient, type StoredClient } from '../store/clients.ts'
+import { forgetConsent } from '../store/consents.ts'
+import type { Decision } from '../store/decisions.ts'
+
+/** What the actions need; a command without a daemon has no mesh and no policy. */
+export type AdminDeps = Pick<Deps, 'store' | 'now'> & {
+  live?: Pick<Deps, 'identity' | 'policy' | 'health' | 'config'> & { reload: () => ReloadResult }
+}
+
+type Action<Input extends z.ZodType = z.ZodType> = { input: Input; run: (deps: AdminDeps, input: z.output<Input>) => Promise<object> }
+
+const action = <Input extends z.ZodType>(input: Input, run: Action<Input>['run']): Action => ({ input, run: run as Action['run'] })
+
+const nothing = z.strictObject({})
+const limit = z.int().min(1).max(1000).default(100)
+
+/** A client as admins see it: never a digest. */
+const shownClient = ({ secret_digest, registration_token_digest: _, ...client }: StoredClient) => ({
+  ...client,
+  confidential: secret_digest !== null,
+})
+
+async function clientOf({ store, now }: AdminDeps, client_id: string): Promise<StoredClient> {
+  const client = await store.clients.find(client_id, now())
+  if (!client)
+    throw new OAuthError(
+      'not_found',
+      `There is no registered client ${client_id}. Those of the policy file are ended by editing that file. See: meshidp clients list`,
+    )
+  return client
+}
+
+async function authorizationOf({ store }: AdminDeps, id: string): Promise<Authorization> {
+  const authorization = await store.authorizations.find(id)
+  if (!authorization) throw new OAuthError('not_found', `There is no authorization ${id}. See: meshidp authorizations list`)
+  return authorization
+}
+
+const noDaemon = () => new OAuthError('not_found', 'No daemon is running on this state.')
+
+export const actions = new Map<string, Action>([
+  [
+    'status',
+    action(nothing, async ({ live }) => {
+      if (!live) throw noDaemon()
+      const { hash, loaded_at } = live.policy()
+      return {
+        issuer: live.config.issuer,
+        mesh: live.identity.status(),
+        policy: { file: live.config.policy_file, hash, loaded_at, problem: live.health.policy_problem },
+      }
+    }),
+  ],
+  [
+    'reload',
+    action(nothing, async ({ live }) => {
+      if (!live) throw noDaemon()
+      return live.reload()
+    }),
+  ],
+  [
+    'clients.list',
+    action(z.strictObject({ after: z.string().default(''), limit }), async ({ store, now }, page) => ({
+      clients: (await store.clients.list(now(), page)).map(shownClient),
+    })),
+  ],
+  [
+    'clients.show',
+    action(z.strictObject({ client_id: z.string() }), async (deps, { client_id }) => shownClient(await clientOf(deps, client_id))),
+  ],
+  [
+    'clients.revoke',
+    action(z.strictObject({ client_id: z.string() }), async (deps, { client_id }) => {
+      await clientOf(deps, client_id)
+      await deps.store.commit(deleteClient(client_id, deps.now(), 'its client was revoked by an admin (local:control)'))
+      return { revoked: client_id }
+    }),
+  ],
+  [
+    'authorizations.list',
+    action(
+      z.strictObject({
+        client_id: z.string().nullable().default(null),
+        login: z.string().nullable().default(null),
+        before: z.string().default('~'),
+        limit,
+      }),
+      async ({ store, now }, filter) => ({ authorizations: await store.authorizations.list(now(), filter) }),
+    ),
+  ],
+  [
+    'authorizations.revoke',
+    action(z.strictObject({ id: z.string() }), async (deps, { id }) => {
+      const authorization = await authorizationOf(deps, id)
+      await deps.store.commit([endAuthorization(id, deps.now(), 'revoked by an admin (local:control)'), forgetConsent(authorization)])
+      return { revoked: id }
+    }),
+  ],
+  [
+    'decisions.list',
+    action(
+      z.strictObject({
+        outcome: z.enum(['allowed', 'denied']).nullable().default(null),
+        client_id: z.string().nullable().default(null),
+        principal: z.string().nullable().default(null),
+        before: z.int().default(Number.MAX_SAFE_INTEGER),
+        limit,
+      }),
+      async ({ store }, filter) => ({ decisions: await store.decisions.list(filter) }),
+    ),
+  ],
+  [
+    'decisions.show',
+    action(z.strictObject({ id: z.string() }), async ({ store }, { id }) => {
+      const decision: Decision | undefined = await store.decisions.find(id)
+      if (!decision) throw new OAuthError('not_found', `There is no decision ${id}. See: meshidp decisions list`)
+      const [policy, identity] = await Promise.all([
+        store.decisions.record(decision.policy),
+        decision.identity === null ? undefined : store.decisions.record(decision.identity),
+      ])
+      return {
+        ...decision,
+        detail: decision.detail && JSON.parse(decision.detail),
+        records: { policy: policy?.body ?? null, identity: identity ? JSON.parse(identity.body) : null },
+      }
+    }),
+  ],
+])
+
+/** Runs one by name, with input of any origin. Throws OAuthError with a sentence. */
+export async function runAction(deps: AdminDeps, name: string, input: unknown): Promise<object> {
+  const found = actions.get(name)
+  if (!found) throw new OAuthError('not_found', `There is no action ${name}.`)
+  const parsed = found.input.safeParse(input ?? {})
+  if (!parsed.success)
+    throw new OAuthError('invalid_request', parsed.error.issues.map((issue) => `${issue.path.join('.')}: ${issue.message}`).join('; '))
+  return found.run(deps, parsed.data)
+}

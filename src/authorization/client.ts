@@ -1,0 +1,71 @@
+/** The client of an authorization request: known already, or known after its metadata document was fetched. */
+import type { Client } from '../clients/client.ts'
+import { clientOfStore } from '../clients/client.ts'
+import { findKnownClient, isStale } from '../clients/find.ts'
+import { isMetadataDocumentUrl } from '../clients/metadata_document.ts'
+import { refuseOfficialName } from '../clients/official_name.ts'
+import { decide } from '../decide.ts'
+import type { ActivePolicy, Deps } from '../deps.ts'
+import { OAuthError } from '../oauth/error.ts'
+import type { Principal } from '../oauth/principal.ts'
+import { keepMetadataDocument, type StoredClient } from '../store/clients.ts'
+
+const aQuarter = 90 * 86_400
+
+/**
+ * Finds the client. A metadata document that the policy file does not name needs a caller whom the policy lets bring such software in (`via: cimd`), and
+ * that is decided before any fetch: a stranger never makes us fetch. Throws `invalid_request` (unknown), `access_denied`, `invalid_client_metadata`.
+ */
+export async function clientForCaller(
+  deps: Deps,
+  policy: ActivePolicy,
+  client_id: string,
+  caller: () => Promise<Principal>,
+): Promise<Client> {
+  const known = await findKnownClient(deps, policy, client_id)
+  if (known && known.stored?.kind !== 'metadata_document') return known
+  if (!known && !isMetadataDocumentUrl(client_id)) throw unknownClient(client_id)
+  const now = deps.now()
+  const principal = await caller()
+  const named = policy.clients.get(client_id)
+  const asked = { app: 'register', principal, via: 'cimd', hosts: [new URL(client_id).hostname], confidential: false } as const
+  const admit = (detail: Record<string, unknown> = {}) =>
+    decide(deps, policy, asked, { entry: 'register', detail: { client_id } }, { client_id, detail })
+  const decided = named ? undefined : await admit()
+  if (known && !isStale(known, now)) return known
+
+  const document = await deps.documents.fetch(client_id, {
+    principal: principalKey(principal),
+    mode: decided?.verdict.limits.metadata ?? 'lenient',
+    issuer: deps.config.issuer,
+    now,
+  })
+  const { metadata, ignored, narrowed } = document
+  if (!named) refuseOfficialName(policy, metadata.client_name)
+  const stored: StoredClient = {
+    client_id,
+    kind: 'metadata_document',
+    metadata,
+    secret_digest: null,
+    registration_token_digest: null,
+    owner: null,
+    owner_name: '',
+    created_at: known?.stored?.created_at ?? now,
+    used_at: now,
+    unused_ttl: decided?.verdict.limits.client_ttl ?? aQuarter,
+    fresh_until: document.expires_at,
+  }
+  const writes = named ? [] : (await admit({ ignored, narrowed })).writes
+  await deps.store.commit([keepMetadataDocument(stored), ...writes])
+  return clientOfStore(stored, named)
+}
+
+/** Budgets and owners go by the person, not by the address they happen to have. */
+export const principalKey = (principal: Principal): string =>
+  principal.kind === 'user' ? `userid:${principal.user_id}` : `node:${principal.node.id}`
+
+const unknownClient = (client_id: string) =>
+  new OAuthError(
+    'invalid_request',
+    `The client ${JSON.stringify(client_id.slice(0, 100))} is not known here. It may have gone unused for too long, or been removed: the application must register again.`,
+  )

@@ -1,0 +1,50 @@
+/** How a "no" leaves this server, once the client and its redirect URI are verified. */
+import type { Client } from '../clients/client.ts'
+import type { Deps } from '../deps.ts'
+import { quotable, type Reply, type Request } from '../http/endpoint.ts'
+import { html } from '../http/html.ts'
+import { redirect } from '../http/page.ts'
+import { errorPage, logError } from '../http/render_error.ts'
+import type { OAuthError } from '../oauth/error.ts'
+import { redirectHost, redirectWith } from '../oauth/redirect_uri.ts'
+
+/** Where an answer goes: both were verified together. */
+export type Way = { client: Client; redirect_uri: string; state: string | null }
+
+/** Sends a refusal back to the client (RFC 6749 §4.1.2.1, with `iss`: RFC 9207 §2) and logs it. */
+export function sendBack(deps: Deps, request: Request, way: Way, error: OAuthError): Reply {
+  logError(deps, request, error)
+  return redirect(locationOf(deps, request, way, error))
+}
+
+/**
+ * A refusal before the person had a say. It goes back by itself only to software that an admin named, or where no page may be shown (`silent`); for
+ * self-registered software a person clicks the link, so that nobody is bounced to a stranger's address (RFC 9700 §4.11). Throws what fails inside of us:
+ * that is said here, never there.
+ */
+export function refused(deps: Deps, request: Request, way: Way & { silent: boolean }, error: OAuthError): Reply {
+  if (error.status >= 500) throw error
+  if (way.client.verified || way.silent) return sendBack(deps, request, way, error)
+  logError(deps, request, error)
+  const base = new URL(deps.config.issuer).pathname.replace(/\/$/, '')
+  const link = html`<p><a href="${locationOf(deps, request, way, error)}">Go back to ${way.client.title}</a> <span class="unverified">unverified</span><br>
+<span class="quiet">at <span class="host">${redirectHost(way.redirect_uri).shown}</span></span></p>`
+  return errorPage(base, error, request.id, link)
+}
+
+const locationOf = ({ config: { issuer } }: Deps, { id }: Request, { client, redirect_uri, state }: Way, error: OAuthError): string =>
+  redirectWith(redirect_uri, {
+    error: error.code,
+    error_description: quotable(description(client, error, id)),
+    state: state ?? undefined,
+    iss: issuer,
+  })
+
+/**
+ * The words of the log, with what an admin finds them by. The sentence of a decision names the person, and groups of theirs: software that no admin vouches
+ * for and nobody agreed to is told no more than that there is one. Any page can send a browser here, so it would learn who looks at it.
+ */
+function description({ verified }: Client, { message, details: { decision_id } }: OAuthError, request_id: string): string {
+  if (decision_id === undefined) return `${message} Request ${request_id}.`
+  return verified ? message : `The answer is no. The person, or an admin, finds the reason under decision ${decision_id}.`
+}

@@ -1,0 +1,37 @@
+/** What a command of `meshidp` is. */
+import type { ParseArgsOptionsConfig } from 'node:util'
+
+/** What a command may touch of the process it runs in. */
+export type Terminal = {
+  env: Readonly<Record<string, string | undefined>>
+  /** Whether people read along. */
+  interactive: boolean
+  write: (text: string) => void
+  writeError: (text: string) => void
+  /** Resolves with the name of the signal that asks to stop; `onReload` hears of SIGHUP. */
+  untilStopped: (onReload: () => void) => Promise<string>
+}
+
+type Option = ParseArgsOptionsConfig[string] & {
+  /** For `--help`: what stands in its place, and what it does. */ argument?: string
+  help: string
+}
+
+export type Values = Record<string, string | boolean | undefined>
+
+export type Command = {
+  /** One line, for the list of commands. */
+  summary: string
+  /** What follows the command's name, such as "list | show CLIENT_ID". */
+  usage?: string
+  /** Whole sentences, for the command's own help. */
+  description: string
+  options: Record<string, Option>
+  /** Resolves with the exit code: 0 well, 1 falls short, 2 unusable. */
+  run: (terminal: Terminal, values: Values, words: readonly string[]) => Promise<number>
+}
+
+/** The command line is not understood; the message says what is. */
+export class UsageError extends Error {
+  override name = 'UsageError'
+}

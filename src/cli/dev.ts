@@ -1,0 +1,143 @@
+import { createHash, randomBytes } from 'node:crypto'
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join, resolve } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { type Config, type ConfigInput, toConfig } from '../config.ts'
+import { type Daemon, startDaemon } from '../daemon.ts'
+import type { Log } from '../deps.ts'
+import { type DevMesh, startDevMesh } from '../identity/dev_mesh.ts'
+import { inWords, PolicyError } from '../load_policy.ts'
+import { compile } from '../policy/index.ts'
+import { type Command, UsageError } from './command.ts'
+import { developmentDirectory } from './config_file.ts'
+import { createLog } from './log.ts'
+
+export const examplePolicy = fileURLToPath(new URL('../../policy/example.hujson', import.meta.url))
+
+const longestSocketPath = 107
+
+/** A folder for sockets: the state directory, or a short one of its own where the kernel would not take the path. */
+function socketDirectory(directory: string): string {
+  if (Buffer.byteLength(join(directory, 'control.sock')) <= longestSocketPath) return directory
+  const short = join(tmpdir(), `meshidp-${createHash('sha256').update(directory).digest('hex').slice(0, 12)}`)
+  mkdirSync(short, { recursive: true, mode: 0o700 })
+  return short
+}
+
+/** Makes the secrets that the policy names and that are not there yet. */
+function makeSecrets(policyFile: string, directory: string): void {
+  const compiled = compile(readFileSync(policyFile, 'utf8'))
+  if (!compiled.ok) throw new PolicyError(compiled.problems.map((problem) => inWords(policyFile, problem)).join('\n'))
+  mkdirSync(directory, { recursive: true, mode: 0o700 })
+  for (const { client_secret_file } of compiled.policy.clients.values()) {
+    const file = client_secret_file && join(directory, client_secret_file)
+    if (file && !existsSync(file)) writeFileSync(file, `${randomBytes(24).toString('base64url')}\n`, { mode: 0o600 })
+  }
+}
+
+export type Development = { config: Config; daemon: Daemon; mesh: DevMesh; close: () => Promise<void> }
+
+/** Starts a daemon on a development mesh of its own, with everything that it needs below `directory`. `more` changes its configuration. */
+export async function startDevelopment({
+  port,
+  directory,
+  policyFile = examplePolicy,
+  log,
+  page = true,
+  more = {},
+  ...seams
+}: { port: number; directory: string; policyFile?: string; log: Log; page?: boolean; more?: Partial<ConfigInput> } & Pick<
+  Parameters<typeof startDaemon>[0],
+  'now' | 'randomBytes' | 'fetch'
+>): Promise<Development> {
+  const state_directory = resolve(directory)
+  mkdirSync(state_directory, { recursive: true, mode: 0o700 })
+  const runtime_directory = socketDirectory(state_directory)
+  const socket = join(runtime_directory, 'mesh.sock')
+  const written: ConfigInput = {
+    issuer: `http://localhost:${port}`,
+    state_directory,
+    runtime_directory,
+    policy_file: resolve(policyFile),
+    listen: { port },
+    mesh: { socket },
+    development: true,
+    email_domains: ['example.com'],
+    ...more,
+  }
+  const config = toConfig(written)
+  makeSecrets(config.policy_file, config.secrets_directory)
+  writeFileSync(
+    join(state_directory, 'config.hujson'),
+    `// Written by "meshidp dev" at each start.\n${JSON.stringify(written, null, 2)}\n`,
+    { mode: 0o600 },
+  )
+  const mesh = await startDevMesh({ socket, ...(page && { page: { port: port + 1 } }) })
+  try {
+    const daemon = await startDaemon({ config, log, ...seams })
+    return {
+      config,
+      daemon,
+      mesh,
+      async close() {
+        await daemon.close()
+        await mesh.close()
+      },
+    }
+  } catch (error) {
+    await mesh.close()
+    throw error
+  }
+}
+
+const welcome = ({ config: { issuer, secrets_directory }, mesh }: Development) => `
+  meshidp, on a development mesh of this computer only
+
+  issuer       ${issuer}
+  open         ${issuer}/         who you are to it
+               ${mesh.page}          be somebody else: alice, bob, carol, mallory
+
+  Three things to try, in another terminal:
+  1. the whole story, with a real MCP client and server
+       npm run demo
+  2. be bob, from the command line: his laptop is 127.0.0.3
+       curl --interface 127.0.0.3 ${issuer}/
+  3. register software as mallory, be refused, and read why
+       curl --interface 127.0.0.5 ${issuer}/register --json '{"redirect_uris":["http://127.0.0.1/cb"]}'
+       npm run -s meshidp -- decisions list
+
+  The policy is policy/example.hujson; edit it, then: npm run -s meshidp -- reload
+  Secrets of its clients are in ${secrets_directory}. Stop with Ctrl-C; tokens outlive it.
+`
+
+function portOf(text: string): number {
+  const port = Number(text)
+  if (!Number.isInteger(port) || port < 1 || port > 65_534) throw new UsageError(`--port must be a number from 1 to 65534, not ${text}.`)
+  return port
+}
+
+export const dev: Command = {
+  summary: 'run a daemon on a development mesh, to try things out',
+  description:
+    'Runs the daemon with a mesh that is only pretended: people and machines have addresses 127.0.0.x. It listens on loopback and nowhere else. Everything it needs is made.',
+  options: {
+    port: { type: 'string', default: '8484', argument: 'N', help: 'port of the daemon; the page of the mesh is on the next one' },
+    'state-dir': { type: 'string', default: developmentDirectory, argument: 'DIR', help: 'where database, keys and secrets are kept' },
+    policy: { type: 'string', argument: 'FILE', help: 'another policy than the example' },
+  },
+  async run(terminal, values) {
+    const log = await createLog('info', { interactive: terminal.interactive, to: 2 })
+    const policyFile = values.policy as string | undefined
+    const development = await startDevelopment({
+      port: portOf(String(values.port)),
+      directory: String(values['state-dir']),
+      log,
+      ...(policyFile !== undefined && { policyFile }),
+    })
+    terminal.write(welcome(development))
+    await terminal.untilStopped(() => development.daemon.reload())
+    await development.close()
+    return 0
+  },
+}

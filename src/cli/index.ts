@@ -1,0 +1,57 @@
+/** Every command, and the help that is made from them. */
+import { parseArgs } from 'node:util'
+import { adminCommands } from './admin_commands.ts'
+import { type Command, type Terminal, UsageError } from './command.ts'
+import { dev } from './dev.ts'
+import { serve } from './serve.ts'
+
+export const commands = new Map<string, Command>([['serve', serve], ['dev', dev], ...adminCommands])
+
+const general = () => `meshidp: sign-in for a private mesh. Whois says who is calling, a policy file says what they may do.
+
+Usage: meshidp COMMAND [OPTION …]
+
+${aligned([...commands].map(([name, { summary }]) => [name, summary]))}
+meshidp COMMAND --help says more. Exit codes: 0 well, 1 falls short, 2 not understood.
+`
+
+const aligned = (rows: readonly (readonly [string, string])[]): string => {
+  const width = Math.max(...rows.map(([left]) => left.length))
+  return rows.map(([left, right]) => `  ${left.padEnd(width)}  ${right}\n`).join('')
+}
+
+function helpOf(name: string, { usage, description, options }: Command): string {
+  const rows = Object.entries(options).map(
+    ([option, { argument, help, default: standard }]) =>
+      [`--${option}${argument ? ` ${argument}` : ''}`, standard === undefined ? help : `${help}; default ${standard}`] as const,
+  )
+  return `Usage: meshidp ${name}${usage ? ` ${usage}` : ''} [OPTION …]\n\n${description}\n\n${aligned(rows)}`
+}
+
+/** Runs a command line (without program name). Resolves with the exit code; throws UsageError for what is not understood. */
+export async function run(terminal: Terminal, argv: readonly string[]): Promise<number> {
+  const [name, ...rest] = argv
+  if (name === undefined || name === '--help' || name === '-h' || name === 'help') {
+    terminal.write(general())
+    return name === undefined ? 2 : 0
+  }
+  const command = commands.get(name)
+  if (!command) throw new UsageError(`There is no command "${name}". See: meshidp --help`)
+  const { values, positionals } = parsed(name, command, rest)
+  if (values.help) {
+    terminal.write(helpOf(name, command))
+    return 0
+  }
+  return command.run(terminal, values, positionals)
+}
+
+function parsed(name: string, { options }: Command, args: string[]) {
+  try {
+    return parseArgs({ args, options: { ...options, help: { type: 'boolean', short: 'h' } }, allowPositionals: true }) as {
+      values: Record<string, string | boolean | undefined>
+      positionals: string[]
+    }
+  } catch (cause) {
+    throw new UsageError(`${(cause as Error).message} See: meshidp ${name} --help`, { cause })
+  }
+}

@@ -1,0 +1,18 @@
+/** Software that an admin named in the policy keeps its name for itself; a look-alike is at least shown as unverified. */
+import { OAuthError } from '../oauth/error.ts'
+import type { Policy } from '../policy/index.ts'
+
+/** What a reader would take for the same name: case, width and the number of spaces make no other one. */
+const folded = (name: string) => name.normalize('NFKC').trim().replaceAll(/\s+/g, ' ').toLowerCase()
+
+/** Throws `invalid_client_metadata` where software that the policy does not name calls itself like one that it does. RFC 7591 §5. */
+export function refuseOfficialName(policy: Policy, client_name: string | undefined): void {
+  if (client_name === undefined) return
+  const wanted = folded(client_name)
+  for (const { title } of policy.clients.values())
+    if (folded(title) === wanted)
+      throw new OAuthError(
+        'invalid_client_metadata',
+        `The name ${JSON.stringify(client_name)} belongs to software that an admin named in the policy. Choose another client_name.`,
+      )
+}

@@ -1,0 +1,132 @@
+/** The daemon: everything wired in one place, started in order and stopped in the reverse. */
+import { randomBytes as cryptoBytes } from 'node:crypto'
+import { join } from 'node:path'
+import { type ControlServer, startControl } from './admin/control.ts'
+import { buildApp } from './app.ts'
+import { createGuardedFetch, type GuardedFetchOptions } from './clients/guarded_fetch.ts'
+import { createMetadataDocuments } from './clients/metadata_document.ts'
+import { type Config, ConfigError } from './config.ts'
+import { nothingRecent } from './decide.ts'
+import type { ActivePolicy, Deps, Health, Log } from './deps.ts'
+import { type Listeners, listen } from './http/listeners.ts'
+import { createIdentity } from './identity/create_identity.ts'
+import { devMeshRanges } from './identity/dev_mesh.ts'
+import { startJanitor } from './janitor.ts'
+import { createJwts } from './keys/jwt.ts'
+import { loadPolicy } from './load_policy.ts'
+import { openState } from './state.ts'
+import { setMeta } from './store/meta.ts'
+
+export type DaemonOptions = {
+  config: Config
+  log: Log
+  /** Seconds since the epoch, whole. Default: the clock. */
+  now?: () => number
+  randomBytes?: (size: number) => Buffer
+  /** Seams of the way out, for tests: name resolution, certificate authorities, which URLs may lead to special-use addresses. */
+  fetch?: Pick<GuardedFetchOptions, 'lookup' | 'ca' | 'allow'>
+  /** The directory of systemd credentials. */
+  credentials?: string | undefined
+}
+
+export type Daemon = {
+  deps: Deps
+  addresses: () => string[]
+  /** Loads the policy file again. Resolves with what came of it; the last good policy stays where it is not usable. */
+  reload: () => ReloadResult
+  /** Stops accepting, finishes what is being answered, closes the store. */
+  close: () => Promise<void>
+}
+
+export type ReloadResult = { ok: true; hash: string } | { ok: false; problem: string; hash: string }
+
+export const systemClock = () => Math.floor(Date.now() / 1000)
+
+/** Starts the daemon, and resolves when it listens. Throws ConfigError, PolicyError, StoreRefused or KeyError, each with a sentence. */
+export async function startDaemon({
+  config,
+  log,
+  now = systemClock,
+  randomBytes = cryptoBytes,
+  fetch = {},
+  credentials,
+}: DaemonOptions): Promise<Daemon> {
+  if (config.development && new URL(config.issuer).protocol !== 'http:')
+    throw new ConfigError(
+      'The development mesh believes whoever calls from 127.0.0.x, so its issuer must be http://localhost, not a name that others use.',
+    )
+  let policy: ActivePolicy = loadPolicy(config, now())
+  for (const { line, column, message } of policy.warnings) log.warn({}, `${config.policy_file}:${line}:${column}: ${message}`)
+  const state = await openState(config, { now, randomBytes, credentials })
+  const closers: (() => Promise<void>)[] = [state.close]
+  const closeAll = async () => {
+    for (const close of closers.reverse()) await close()
+  }
+  try {
+    const { store, keys } = state
+    let pinned = await store.meta.find('tailnet')
+    const identity = await createIdentity({
+      socket: config.mesh.socket,
+      strategy: config.development ? 'tun' : config.mesh.identity,
+      allowSelf: config.mesh.allow_self,
+      cacheMs: config.mesh.whois_cache_ms,
+      now,
+      log,
+      ...(config.development && { ranges: devMeshRanges }),
+      // User ids of two tailnets collide, so the first one seen is the only one, for ever.
+      refuses: (tailnet) => {
+        if (pinned === undefined) {
+          pinned = tailnet
+          store.commit([setMeta('tailnet', tailnet)]).catch((error) => log.error({ err: error }, 'the tailnet could not be pinned'))
+        }
+        return pinned === tailnet
+          ? null
+          : `This node has joined the tailnet "${tailnet}", but the people known here are of "${pinned}". Go back to that one, or start with a new state directory.`
+      },
+    })
+    closers.push(() => identity.close())
+
+    const named = (url: string) => deps.policy().clients.has(url)
+    const { principal, origin, total } = config.limits.document_fetches
+    const health: Health = { policy_problem: null }
+    const deps: Deps = {
+      config,
+      now,
+      randomBytes,
+      identity,
+      documents: createMetadataDocuments({ fetch: createGuardedFetch({ allow: named, ...fetch }), limits: { principal, origin, total } }),
+      log,
+      store,
+      keys,
+      jwts: createJwts(keys),
+      recent: nothingRecent(),
+      health,
+      policy: () => policy,
+    }
+
+    const reload = (): ReloadResult => {
+      try {
+        policy = loadPolicy(config, now())
+        health.policy_problem = null
+        log.info({ policy: policy.hash }, `policy ${policy.hash.slice(0, 12)} is in force`)
+        return { ok: true, hash: policy.hash }
+      } catch (error) {
+        health.policy_problem = (error as Error).message
+        log.error({ policy: policy.hash }, `The new policy is not usable, so the last good one stays in force.\n${health.policy_problem}`)
+        return { ok: false, problem: health.policy_problem, hash: policy.hash }
+      }
+    }
+
+    const app = buildApp(deps)
+    const control: ControlServer = await startControl(join(config.runtime_directory, 'control.sock'), deps, { reload })
+    closers.push(control.close)
+    const listeners: Listeners = await listen(app, config, identity, log)
+    closers.push(listeners.close)
+    const janitor = startJanitor(deps)
+    closers.push(async () => janitor.stop())
+    return { deps, addresses: listeners.addresses, reload, close: closeAll }
+  } catch (error) {
+    await closeAll()
+    throw error
+  }
+}

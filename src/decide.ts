@@ -1,0 +1,225 @@
+/**
+ * The one gate: the policy's verdict becomes a decision with its audit row, and a refusal its OAuth error. The row of an allowed deed travels in
+ * the deed's own commit, so there is no deed without its row; a denial commits its row alone, and the same denial repeated is one row with a count.
+ */
+import { hash } from 'node:crypto'
+import type { ActivePolicy, Deps } from './deps.ts'
+import { type ErrorCode, OAuthError } from './oauth/error.ts'
+import { idOf, newId } from './oauth/identifier.ts'
+import type { Principal } from './oauth/principal.ts'
+import { type Allowed, type Asked, type DenialReason, type Denied, evaluate } from './policy/index.ts'
+import { countDenial, type Decision, insertDecision, keepRecord } from './store/decisions.ts'
+import type { Write } from './store/engine.ts'
+
+/** What was written lately; caches, so losing them costs a write and nothing else. */
+export type Recent = {
+  /** Digests of records that are in the store. */
+  kept: Set<string>
+  /** Denials by decision id: when they were last written, and how often they came since. */
+  denials: Map<string, { at: number; since: number }>
+  /** Digests of codes that are being redeemed now, and by how many requests. */
+  redeeming: Map<string, number>
+}
+
+export const nothingRecent = (): Recent => ({ kept: new Set(), denials: new Map(), redeeming: new Map() })
+
+/** Where something is asked; each has its words for "no" (RFC 6749 §4.1.2.1, §5.2; RFC 6750 §3.1; RFC 7591 §3.2.2). */
+const refusals = {
+  authorize: {
+    no_grant: 'access_denied',
+    scope: 'invalid_scope',
+    target: 'invalid_target',
+    identity: 'access_denied',
+    client: 'access_denied',
+  },
+  authorization_code: {
+    no_grant: 'invalid_grant',
+    scope: 'invalid_grant',
+    target: 'invalid_grant',
+    identity: 'invalid_grant',
+    client: 'invalid_grant',
+  },
+  refresh_token: {
+    no_grant: 'invalid_grant',
+    scope: 'invalid_grant',
+    target: 'invalid_grant',
+    identity: 'invalid_grant',
+    client: 'invalid_grant',
+  },
+  register: {
+    no_grant: 'access_denied',
+    scope: 'access_denied',
+    target: 'access_denied',
+    identity: 'access_denied',
+    client: 'access_denied',
+  },
+  introspect: {
+    no_grant: 'access_denied',
+    scope: 'access_denied',
+    target: 'access_denied',
+    identity: 'access_denied',
+    client: 'access_denied',
+  },
+  userinfo: {
+    no_grant: 'invalid_token',
+    scope: 'invalid_token',
+    target: 'invalid_token',
+    identity: 'invalid_token',
+    client: 'invalid_token',
+  },
+  admin: { no_grant: 'access_denied', scope: 'access_denied', target: 'access_denied', identity: 'access_denied', client: 'access_denied' },
+} as const satisfies Record<string, Record<DenialReason, ErrorCode>>
+
+export type Entry = keyof typeof refusals
+
+export type Facts = {
+  entry: Entry
+  client_id?: string
+  /** The resource's URI. */
+  resource?: string | null
+  authorization_id?: string
+  /** Further facts for the audit, such as members of a registration that were ignored. */
+  detail?: Record<string, unknown>
+}
+
+export type Decided = { verdict: Allowed; decision_id: string; writes: Write[] }
+
+const aMinute = 60
+const aDay = 86_400
+const mostRemembered = 10_000
+
+/** SHA-256 of a text, as records are kept by. */
+const sha256 = (text: string) => hash('sha256', text)
+
+const identityDigests = new WeakMap<Principal, { digest: string; body: string }>()
+
+/** The identity as it is today, in the words of the audit. */
+function identityRecord(principal: Principal) {
+  let record = identityDigests.get(principal)
+  if (!record) {
+    const body = JSON.stringify({ ...principal, capabilities: Object.fromEntries(principal.capabilities) })
+    record = { digest: sha256(body), body }
+    identityDigests.set(principal, record)
+  }
+  return record
+}
+
+/** Makes sure that the record is on disk before a decision names it. */
+async function keep(deps: Deps, record: { digest: string; body: string }, kind: 'policy' | 'identity'): Promise<string> {
+  const { kept } = deps.recent
+  if (!kept.has(record.digest)) {
+    await deps.store.commit([keepRecord({ ...record, kind })])
+    if (kept.size >= mostRemembered) kept.clear()
+    kept.add(record.digest)
+  }
+  return record.digest
+}
+
+export const nameOf = (principal: Principal): string => (principal.kind === 'user' ? principal.login : principal.node.name)
+
+async function rowOf(
+  deps: Deps,
+  policy: ActivePolicy,
+  principal: Principal | null,
+  facts: Facts,
+  at: number,
+): Promise<Omit<Decision, 'id' | 'outcome'>> {
+  const [policyDigest, identity] = await Promise.all([
+    keep(deps, { digest: policy.hash, body: policy.text }, 'policy'),
+    principal && keep(deps, identityRecord(principal), 'identity'),
+  ])
+  return {
+    at,
+    last_at: at,
+    count: 1,
+    entry: facts.entry,
+    reason: null,
+    sentence: null,
+    principal: principal && nameOf(principal),
+    user_id: principal?.kind === 'user' ? principal.user_id : null,
+    node_id: principal?.node.id ?? null,
+    client_id: facts.client_id ?? null,
+    resource: facts.resource ?? null,
+    scopes: null,
+    granted: null,
+    authorization_id: facts.authorization_id ?? null,
+    detail: facts.detail ? JSON.stringify(facts.detail) : null,
+    policy: policyDigest,
+    identity,
+  }
+}
+
+const scopesOf = (asked: Asked) => ('scopes' in asked ? asked.scopes.join(' ') : null)
+
+/**
+ * Asks the policy. Allowed: the verdict, and the writes that the deed must commit with its own. Denied: the row is on disk already, and
+ * an OAuthError says so with the decision's id. Throws `Unavailable` where the row cannot be written.
+ * @param made what the deed brings into being; no denial names it, so that the same denial repeated stays one row
+ */
+export async function decide(
+  deps: Deps,
+  policy: ActivePolicy,
+  asked: Asked,
+  facts: Facts,
+  made: Pick<Facts, 'client_id' | 'detail'> = {},
+): Promise<Decided> {
+  const verdict = evaluate(policy, asked, deps.now())
+  if (!verdict.allowed) throw await refuse(deps, policy, asked, facts, verdict)
+  const at = deps.now()
+  const row = await rowOf(deps, policy, asked.principal, { ...facts, ...made }, at)
+  const id = newId(at, deps.randomBytes)
+  const writes = [insertDecision({ ...row, id, outcome: 'allowed', scopes: scopesOf(asked), granted: verdict.scopes.join(' ') })]
+  return { verdict, decision_id: id, writes }
+}
+
+/** The error for a verdict that denies, after its row is on disk. */
+export async function refuse(
+  deps: Deps,
+  policy: ActivePolicy,
+  asked: Asked,
+  facts: Facts,
+  { reason, sentence, near }: Denied,
+): Promise<OAuthError> {
+  const said = [sentence, ...near].join(' ')
+  const id = await recordDenial(deps, policy, asked.principal, facts, reason, said, scopesOf(asked))
+  return new OAuthError(refusals[facts.entry][reason], `${said} Ask an admin, and mention decision ${id}.`, { decision_id: id })
+}
+
+/**
+ * Writes a denial's row; the same facts on one day are one row with a count, so that nobody fills the disk. Within a minute only the first of
+ * them is written at once. Resolves with the decision's id.
+ */
+export async function recordDenial(
+  deps: Deps,
+  policy: ActivePolicy,
+  principal: Principal | null,
+  facts: Facts,
+  reason: string,
+  sentence: string,
+  scopes: string | null = null,
+): Promise<string> {
+  const at = deps.now()
+  const key = JSON.stringify([
+    facts.entry,
+    reason,
+    sentence,
+    principal && identityRecord(principal).digest,
+    facts.client_id,
+    facts.resource,
+    scopes,
+    facts.authorization_id,
+    policy.hash,
+  ])
+  const id = idOf(at - (at % aDay), hash('sha256', key, 'buffer'))
+  const { denials } = deps.recent
+  const last = denials.get(id)
+  if (last && at - last.at < aMinute) {
+    last.since++
+    return id
+  }
+  const row = await rowOf(deps, policy, principal, facts, at)
+  await deps.store.commit([countDenial({ ...row, id, outcome: 'denied', reason, sentence, scopes, count: 1 + (last?.since ?? 0) })])
+  if (denials.size >= mostRemembered) denials.clear()
+  denials.set(id, { at, since: 0 })
+  return id
+}

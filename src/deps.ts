@@ -1,0 +1,46 @@
+/** What every endpoint and grant type gets as its first argument: one plain object, types only. */
+import type { MetadataDocuments } from './clients/metadata_document.ts'
+import type { Config } from './config.ts'
+import type { Recent } from './decide.ts'
+import type { Identity } from './identity/identity.ts'
+import type { Jwts } from './keys/jwt.ts'
+import type { Keys } from './keys/keyset.ts'
+import type { Policy } from './policy/index.ts'
+import type { Store } from './store/index.ts'
+
+export type Log = {
+  debug(fields: object, message: string): void
+  info(fields: object, message: string): void
+  warn(fields: object, message: string): void
+  error(fields: object, message: string): void
+}
+
+/** The policy in force, with what the file names but does not hold. Immutable; a reload swaps the whole. */
+export type ActivePolicy = Policy & {
+  /** client_id → digest of its secret, for clients of the policy file. */
+  secret_digests: ReadonlyMap<string, string>
+  /** When it came into force, seconds. */
+  loaded_at: number
+}
+
+/** What is wrong, for `/readyz` and `meshidp status`; null where nothing is. */
+export type Health = { policy_problem: string | null }
+
+export type Deps = {
+  config: Config
+  /** Seconds since the epoch, whole. */
+  now: () => number
+  randomBytes: (size: number) => Buffer
+  identity: Identity
+  /** The only way out: fetches Client ID Metadata Documents, guarded. */
+  documents: MetadataDocuments
+  log: Log
+  store: Store
+  keys: Keys
+  jwts: Jwts
+  /** What was written, and what is being redeemed, a moment ago: losing it costs a write, or leniency towards a client that sends twice. */
+  recent: Recent
+  health: Health
+  /** Read once a request, so that a reload in the middle changes nothing. */
+  policy: () => ActivePolicy
+}

@@ -1,0 +1,79 @@
+import { personOf } from '../authorization/caller.ts'
+import { clientForCaller } from '../authorization/client.ts'
+import { complete } from '../authorization/complete.ts'
+import { consentPage, needsPage } from '../authorization/consent.ts'
+import { refused } from '../authorization/refused.ts'
+import { parseAuthorizationRequest } from '../authorization/request.ts'
+import type { Client } from '../clients/client.ts'
+import { decide } from '../decide.ts'
+import type { ActivePolicy, Deps } from '../deps.ts'
+import type { Endpoint, Reply } from '../http/endpoint.ts'
+import { toOAuthError } from '../http/render_error.ts'
+import { OAuthError } from '../oauth/error.ts'
+import { optional, type Params, parseForm } from '../oauth/parse.ts'
+import type { UserPrincipal } from '../oauth/principal.ts'
+import { matchesRedirectUri } from '../oauth/redirect_uri.ts'
+import { askedFor, resourceByUri } from '../tokens/subject.ts'
+
+const longestState = 4096
+
+/** RFC 6749 §3.1, by GET or POST (OpenID Connect Core §3.1.2.1). */
+export const authorize: Endpoint = {
+  path: '/authorize',
+  methods: ['GET', 'POST'],
+  body: 'form',
+  page: true,
+
+  async handle(deps, request) {
+    const policy = deps.policy()
+    const params = parseForm(request.method === 'POST' ? request.body : request.query)
+    const client = await clientForCaller(deps, policy, once(params, 'client_id'), () => personOf(deps, request.connection))
+    const redirect_uri = verifiedRedirectUri(params, client, deps.config.issuer)
+    const state = optional(params, 'state') ?? null
+    if (state !== null && state.length > longestState)
+      throw new OAuthError('invalid_request', `state is longer than ${longestState} characters.`)
+
+    // Until somebody is known to be there, no error leaves this server.
+    const principal = await personOf(deps, request.connection)
+    try {
+      return await answer(deps, policy, { params, client, redirect_uri, principal })
+    } catch (thrown) {
+      return refused(deps, request, { client, redirect_uri, state, silent: optional(params, 'prompt') === 'none' }, toOAuthError(thrown))
+    }
+  },
+}
+
+type Verified = { params: Params; client: Client; redirect_uri: string; principal: UserPrincipal }
+
+async function answer(deps: Deps, policy: ActivePolicy, { params, client, redirect_uri, principal }: Verified): Promise<Reply> {
+  const request = parseAuthorizationRequest(params, client, redirect_uri, policy)
+  const resource = request.resource === null ? null : (resourceByUri(policy, request.resource) ?? null)
+  const facts = { entry: 'authorize', client_id: client.client_id, resource: request.resource } as const
+  const decided = await decide(deps, policy, askedFor(principal, client, resource, request.scopes), facts)
+  const authTime = await deps.store.authTimes.find(principal.user_id, principal.node.id)
+  const situation = { request, client, principal, decided, authTime, policy }
+  return (await needsPage(deps, situation)) ? consentPage(deps, situation) : complete(deps, situation)
+}
+
+/** A parameter whose mistakes can only be shown here: nobody knows yet where else to send them. */
+function once(params: Params, name: string): string {
+  const [value, second] = params.get(name) ?? []
+  if (second !== undefined) throw new OAuthError('invalid_request', `The parameter "${name}" is there more than once.`)
+  if (!value) throw new OAuthError('invalid_request', `The parameter "${name}" is missing.`)
+  return value
+}
+
+/** OAuth 2.1 §2.3.2, §4.1.1: exactly a registered one; left out only where there is one and OpenID Connect, which demands it (Core §3.1.2.1), is not asked for. */
+function verifiedRedirectUri(params: Params, client: Client, issuer: string): string {
+  const [only, ...others] = client.redirect_uris
+  const openid = params.get('scope')?.some((scope) => scope.split(' ').includes('openid'))
+  if (!params.has('redirect_uri') && only !== undefined && others.length === 0 && !openid) return only
+  const given = once(params, 'redirect_uri')
+  const matched = matchesRedirectUri(client.redirect_uris, given, issuer)
+  if (matched === undefined)
+    throw new OAuthError(
+      'invalid_request',
+      `${client.title} has not registered this redirect_uri, so the answer is not sent there. It must be the same to the letter.`,
+    )
+  return matched
+}

@@ -1,0 +1,39 @@
+import type { Endpoint } from '../http/endpoint.ts'
+import { json } from '../http/endpoint.ts'
+
+/** Whether the process answers; nothing is asked of anybody. */
+export const healthz: Endpoint = {
+  path: '/healthz',
+  methods: ['GET'],
+  handle: () => json({ status: 'ok' }),
+}
+
+/** Whether it can do its work: the mesh is Running, the store can be read, the last policy was good. Which policy is in force stands beside it. */
+export const readyz: Endpoint = {
+  path: '/readyz',
+  methods: ['GET'],
+  async handle(deps) {
+    const policy = deps.policy()
+    const mesh = deps.identity.status()
+    const store = await deps.store.meta.find('tailnet').then(
+      () => 'ok',
+      () => 'cannot be read',
+    )
+    const problem = deps.health.policy_problem
+    const ready = mesh.running && store === 'ok' && problem === null
+    return json(
+      {
+        ready,
+        mesh: mesh.state,
+        store,
+        policy: {
+          hash: policy.hash,
+          loaded_at: policy.loaded_at,
+          ...(problem !== null && { problem: 'the file on disk is not usable; the last good one is in force' }),
+        },
+      },
+      ready ? 200 : 503,
+      ready ? {} : { 'retry-after': '5' },
+    )
+  },
+}

@@ -1,0 +1,77 @@
+import { authenticateClient } from '../client_auth/index.ts'
+import type { Client } from '../clients/client.ts'
+import { recordDenial } from '../decide.ts'
+import type { ActivePolicy, Deps } from '../deps.ts'
+import { type Endpoint, formOf, json } from '../http/endpoint.ts'
+import { OAuthError } from '../oauth/error.ts'
+import { required } from '../oauth/parse.ts'
+import { evaluate } from '../policy/index.ts'
+import { subjectOf } from '../tokens/claims.ts'
+import { liveScopes } from '../tokens/live_scopes.ts'
+import { type ResolvedToken, resolveToken } from '../tokens/resolve.ts'
+import { resourceByUri } from '../tokens/subject.ts'
+
+/** RFC 7662. Answers only to clients that can prove themselves, and only about tokens that they may look at (§2.1, §4). */
+export const introspect: Endpoint = {
+  path: '/introspect',
+  methods: ['POST'],
+  body: 'form',
+
+  async handle(deps, request) {
+    const policy = deps.policy()
+    const params = formOf(request)
+    const client = await authenticateClient(deps, policy, request.headers.authorization, params)
+    if (client.secret_digest === null)
+      throw new OAuthError(
+        'invalid_client',
+        'A public client cannot look at tokens: introspection needs a client with a secret (RFC 7662 §2.1).',
+      )
+    const token = await resolveToken(deps, required(params, 'token'))
+    if (!token || !(await mayLookAt(deps, policy, client, token))) return json({ active: false }) // §2.2: nothing more is said
+    return json((await introspected(deps, policy, token)) ?? { active: false })
+  },
+}
+
+/**
+ * A client looks at what was issued to itself; at access tokens of others where the policy gives it their resource. A server that is not given its own
+ * sees nothing but dead tokens, so the row of that denial is where its admin learns why.
+ */
+async function mayLookAt(deps: Deps, policy: ActivePolicy, client: Client, { kind, authorization }: ResolvedToken): Promise<boolean> {
+  if (authorization.client_id === client.client_id) return true
+  const resource = authorization.resource === null ? undefined : resourceByUri(policy, authorization.resource)
+  if (kind !== 'access_token' || !resource) return false
+  const verdict = evaluate(policy, { app: 'introspect', principal: null, client: client.facts, resource: resource.name }, deps.now())
+  const facts = { entry: 'introspect', client_id: client.client_id, resource: resource.uri } as const
+  if (!verdict.allowed) await recordDenial(deps, policy, null, facts, verdict.reason, [verdict.sentence, ...verdict.near].join(' '))
+  return verdict.allowed
+}
+
+/** RFC 7662 §2.2, of the token as it is worth now; undefined where it is worth nothing. */
+async function introspected(deps: Deps, policy: ActivePolicy, token: ResolvedToken): Promise<object | undefined> {
+  const { authorization } = token
+  const asked = (token.kind === 'access_token' ? token.claims.scope : authorization.scopes).split(' ')
+  const worth = await liveScopes(deps, policy, authorization, asked)
+  if ('dead' in worth) {
+    const facts = {
+      entry: 'introspect',
+      client_id: authorization.client_id,
+      resource: authorization.resource,
+      authorization_id: authorization.id,
+    } as const
+    const { principal, why } = worth.dead
+    await recordDenial(deps, policy, principal, { ...facts, detail: { login: authorization.login } }, why.reason, why.sentence)
+    return undefined
+  }
+  const { principal, scopes } = worth.live
+  const common = {
+    active: true,
+    scope: scopes.join(' '),
+    client_id: authorization.client_id,
+    username: principal.login,
+    sub: subjectOf(authorization.user_id),
+    iss: deps.config.issuer,
+  }
+  if (token.kind === 'refresh_token') return { ...common, iat: token.row.created_at, exp: token.row.expires_at }
+  const { aud, exp, iat, jti, auth_time } = token.claims
+  return { ...common, token_type: 'Bearer', aud, exp, iat, jti, auth_time }
+}

@@ -1,0 +1,37 @@
+import { authenticateClient } from '../client_auth/index.ts'
+import { type Endpoint, formOf, type Reply } from '../http/endpoint.ts'
+import { required } from '../oauth/parse.ts'
+import { familyOf } from '../oauth/secret.ts'
+import { endAuthorization } from '../store/authorizations.ts'
+import { revokeToken } from '../store/revoked_tokens.ts'
+import type { AccessTokenClaims } from '../tokens/resolve.ts'
+
+const done: Reply = { status: 200, headers: { 'cache-control': 'no-store' }, body: '' }
+
+/**
+ * RFC 7009. A refresh token ends its whole authorization, spent or not (§2.1); an access token only itself. What is not the client's own, or not known,
+ * is answered with 200 and left alone (§2.2). The mesh is not asked, so this works while it is dark.
+ */
+export const revoke: Endpoint = {
+  path: '/revoke',
+  methods: ['POST'],
+  body: 'form',
+  cors: 'anyone',
+
+  async handle(deps, request) {
+    const params = formOf(request)
+    const client = await authenticateClient(deps, deps.policy(), request.headers.authorization, params)
+    const token = required(params, 'token')
+    const now = deps.now()
+    const family = familyOf(token, deps.keys.succession)
+    if (family !== undefined) {
+      const authorization = await deps.store.authorizations.find(family)
+      if (authorization?.client_id === client.client_id)
+        await deps.store.commit([endAuthorization(authorization.id, now, 'revoked by its client')])
+      return done
+    }
+    const claims = deps.jwts.open('at+jwt', token) as AccessTokenClaims | undefined
+    if (claims && claims.client_id === client.client_id && claims.exp > now) await deps.store.commit([revokeToken(claims.jti, claims.exp)])
+    return done
+  },
+}

@@ -1,0 +1,78 @@
+import { recordDenial } from '../decide.ts'
+import type { Deps } from '../deps.ts'
+import { OAuthError } from '../oauth/error.ts'
+import { optional, required } from '../oauth/parse.ts'
+import { isCodeVerifier, matchesChallenge } from '../oauth/pkce.ts'
+import { digest, firstRefreshToken } from '../oauth/secret.ts'
+import { type Authorization, endAuthorization, isLive } from '../store/authorizations.ts'
+import { type Code, consumeCode } from '../store/codes.ts'
+import type { GrantType, TokenRequest } from './index.ts'
+import { decideToday } from './today.ts'
+
+const unknown = () =>
+  new OAuthError('invalid_grant', 'This authorization code is not known here, or it has expired. Start the sign-in again.')
+
+/** RFC 6749 §4.1.3 with PKCE (RFC 7636 §4.6). */
+export const authorization_code: GrantType = {
+  async authorize(deps, request) {
+    const { client, params, now } = request
+    const code = await deps.store.codes.find(digest(required(params, 'code')))
+    const authorization = code && (await deps.store.authorizations.find(code.authorization_id))
+    if (!code || !authorization || authorization.client_id !== client.client_id) throw unknown()
+    checkBinding(code, request)
+    if (code.consumed_at !== null) throw await usedAgain(deps, request, authorization)
+    if (code.expires_at <= now || !isLive(authorization, now)) throw unknown()
+
+    const granted = authorization.scopes.split(' ')
+    const { principal, resource, verdict, writes } = await decideToday(deps, request, 'authorization_code', authorization, granted)
+    const refreshes = client.grant_types.includes('refresh_token')
+    return {
+      authorization,
+      principal,
+      client,
+      resource,
+      scopes: verdict.scopes,
+      limits: verdict.limits,
+      nonce: code.nonce,
+      refresh: refreshes ? { token: firstRefreshToken(authorization.id, deps.randomBytes, deps.keys.succession), isNew: true } : null,
+      writes: [consumeCode(code, now), ...writes],
+    }
+  },
+}
+
+/** The code is used by whom it was made for. A failure spends and revokes nothing: it may be a stranger's guess (OAuth 2.1 §7.5.2). */
+function checkBinding(code: Code, { params }: TokenRequest): void {
+  const verifier = optional(params, 'code_verifier')
+  if (code.code_challenge === null) {
+    // OAuth 2.1 §4.1.3: a verifier for a code without challenge is a downgrade.
+    if (verifier !== undefined)
+      throw new OAuthError('invalid_grant', 'This code was made without a code_challenge; a code_verifier does not belong to it.')
+  } else if (verifier === undefined || !isCodeVerifier(verifier) || !matchesChallenge(verifier, code.code_challenge)) {
+    throw new OAuthError('invalid_grant', 'The code_verifier is not the one that the code_challenge was made from.')
+  }
+  const redirect_uri = optional(params, 'redirect_uri')
+  if (redirect_uri !== undefined && redirect_uri !== code.redirect_uri)
+    throw new OAuthError('invalid_grant', 'redirect_uri is not the one that the code was sent to.')
+}
+
+/**
+ * OAuth 2.1 §4.1.3: a code that is used again ends all that came from it, for one of its two users is a thief. A request that ran beside the
+ * first one is only refused: clients do send twice.
+ */
+async function usedAgain(deps: Deps, { policy, client, now, again }: TokenRequest, authorization: Authorization): Promise<OAuthError> {
+  const sentence = 'This authorization code was used already.'
+  if (again || authorization.ended_at !== null) return new OAuthError('invalid_grant', `${sentence} Start the sign-in again.`)
+  const facts = {
+    entry: 'authorization_code',
+    client_id: client.client_id,
+    resource: authorization.resource,
+    authorization_id: authorization.id,
+  } as const
+  await deps.store.commit([endAuthorization(authorization.id, now, 'its code was used twice')])
+  const decision_id = await recordDenial(deps, policy, null, { ...facts, detail: { login: authorization.login } }, 'reuse', sentence)
+  return new OAuthError(
+    'invalid_grant',
+    `${sentence} All tokens that came from it are revoked. Start the sign-in again; decision ${decision_id}.`,
+    { decision_id },
+  )
+}

@@ -1,0 +1,87 @@
+import { recordDenial } from '../decide.ts'
+import type { Deps } from '../deps.ts'
+import { OAuthError } from '../oauth/error.ts'
+import { required } from '../oauth/parse.ts'
+import { digest, familyOf, successorOf } from '../oauth/secret.ts'
+import { type Authorization, endAuthorization, isLive } from '../store/authorizations.ts'
+import type { Write } from '../store/engine.ts'
+import { consumeRefreshToken, type RefreshToken, replayRefreshToken } from '../store/refresh_tokens.ts'
+import type { GrantType, TokenRequest } from './index.ts'
+import { decideToday, narrowed } from './today.ts'
+
+/** RFC 6749 §6. Rotation and reuse detection: RFC 9700 §4.14.2. */
+export const refresh_token: GrantType = {
+  async authorize(deps, request) {
+    const { client, params, now } = request
+    const token = required(params, 'refresh_token')
+    const { succession } = deps.keys
+    const held = await deps.store.refreshTokens.find(digest(token))
+    const family = held?.authorization_id ?? familyOf(token, succession)
+    const authorization = family === undefined ? undefined : await deps.store.authorizations.find(family)
+    if (authorization?.client_id !== client.client_id)
+      throw new OAuthError('invalid_grant', 'This refresh token is not known here. Sign in again.')
+    const current = held?.consumed_at === null ? held : await deps.store.refreshTokens.current(authorization.id)
+    if (!current || current.expires_at <= now || !isLive(authorization, now))
+      throw new OAuthError('invalid_grant', 'This refresh token has ended: it expired, or was revoked. Sign in again.')
+
+    const successor = successorOf(token, authorization.id, succession)
+    const scopes = narrowed(authorization.scopes.split(' '), params)
+    const isNew = current === held
+    const spend = isNew
+      ? consumeRefreshToken(current, now, scopes.join(' '))
+      : await replay(deps, request, { authorization, held, current, successor, scopes: scopes.join(' ') })
+    const { principal, resource, verdict, writes } = await decideToday(deps, request, 'refresh_token', authorization, scopes)
+    return {
+      authorization,
+      principal,
+      client,
+      resource,
+      scopes: verdict.scopes,
+      limits: verdict.limits,
+      nonce: null,
+      refresh: { token: successor, isNew },
+      writes: [spend, ...writes],
+    }
+  },
+}
+
+type Spent = {
+  authorization: Authorization
+  /** Undefined where it was spent so long ago that its row is gone. */
+  held: RefreshToken | undefined
+  /** The one token of the family that is still to be used. */
+  current: RefreshToken
+  successor: string
+  scopes: string
+}
+
+/**
+ * A spent token. Within the grace, asked for the same again, and while its successor is unused, it yields that successor once more: two processes
+ * of a client race, and answers get lost. Otherwise one of its two holders is a thief, and the family ends.
+ */
+async function replay(deps: Deps, request: TokenRequest, { authorization, held, current, successor, scopes }: Spent): Promise<Write> {
+  const { refresh_grace } = deps.config.lifetimes
+  const { refresh_replays } = deps.config.limits
+  const isRepeat = current.digest === digest(successor) && request.now - (held?.consumed_at ?? 0) <= refresh_grace
+  if (!held || !isRepeat) throw await reused(deps, request, authorization)
+  if (held.consumed_with !== scopes)
+    throw new OAuthError('invalid_grant', 'This refresh token was just used for other scopes. Use its successor.')
+  if (held.replays >= refresh_replays) throw new OAuthError('invalid_grant', 'This refresh token was used too often. Use its successor.')
+  return replayRefreshToken(held, current.digest, refresh_replays)
+}
+
+/** RFC 9700 §4.14.2: ends the family; resolves with the refusal, after its row is on disk. */
+async function reused(deps: Deps, { policy, client, now }: TokenRequest, authorization: Authorization): Promise<OAuthError> {
+  const sentence = 'This refresh token was used already, and longer ago than a lost answer explains.'
+  const facts = {
+    entry: 'refresh_token',
+    client_id: client.client_id,
+    resource: authorization.resource,
+    authorization_id: authorization.id,
+  } as const
+  await deps.store.commit([endAuthorization(authorization.id, now, 'a spent refresh token was used again')])
+  const decision_id = await recordDenial(deps, policy, null, { ...facts, detail: { login: authorization.login } }, 'reuse', sentence)
+  return new OAuthError('invalid_grant', `${sentence} All tokens of this sign-in are revoked. Sign in again; decision ${decision_id}.`, {
+    decision_id,
+  })
+}

@@ -1,0 +1,62 @@
+/** The one renderer of refusals: HTML for a browser, JSON for everybody else; the same words as in the log. */
+import type { Deps } from '../deps.ts'
+import { OAuthError } from '../oauth/error.ts'
+import { GuardFailed } from '../store/engine.ts'
+import { json, type Reply, type Request } from './endpoint.ts'
+import { type Html, html } from './html.ts'
+import { page } from './page.ts'
+
+/** Whatever was thrown → an OAuthError. What nobody foresaw is `server_error`, and says nothing of itself to strangers. */
+export function toOAuthError(thrown: unknown): OAuthError {
+  if (thrown instanceof OAuthError) return thrown
+  if (thrown instanceof GuardFailed)
+    return new OAuthError('invalid_request', 'Somebody else changed this at the same moment. Try again.', { cause: thrown })
+  return new OAuthError('server_error', 'Something went wrong inside meshidp. The log has more, under this request id.', { cause: thrown })
+}
+
+/** Logs a refusal once, with the words that go out. */
+export function logError(deps: Pick<Deps, 'log'>, request: Pick<Request, 'id'>, error: OAuthError): void {
+  const { decision_id } = error.details
+  const fields = {
+    request_id: request.id,
+    error: error.code,
+    ...(decision_id && { decision_id }),
+    ...(error.cause !== undefined && { err: error.cause }),
+  }
+  if (error.status >= 500) deps.log.error(fields, error.message)
+  else deps.log.info(fields, error.message)
+}
+
+/** RFC 6749 §5.2. */
+export const errorJson = (error: OAuthError, request_id: string): Reply =>
+  json(
+    {
+      error: error.code,
+      error_description: error.message,
+      request_id,
+      ...(error.details.decision_id && { decision_id: error.details.decision_id }),
+    },
+    error.status,
+    error.details.headers,
+  )
+
+const headlines = new Map<number, string>([
+  [400, 'This request cannot be answered'],
+  [403, 'Not allowed'],
+  [404, 'There is nothing here'],
+  [421, 'This is not the address of this server'],
+  [503, 'Not possible just now'],
+])
+
+/** A refusal as a person sees it. `more`: what they can do besides. */
+export function errorPage(base: string, error: OAuthError, request_id: string, more?: Html): Reply {
+  const headline = headlines.get(error.status) ?? (error.status < 500 ? 'This request cannot be answered' : 'Something went wrong')
+  const reference = error.details.decision_id
+    ? html`Decision <code>${error.details.decision_id}</code>`
+    : html`Request <code>${request_id}</code>`
+  const content = html`<h1>${headline}</h1>
+<p>${error.message}</p>
+${more}
+<p class="quiet">${reference} · <code>${error.code}</code></p>`
+  return page(base, headline, content, error.status, error.details.headers)
+}

@@ -1,0 +1,61 @@
+/** Removes what has ended, in small steps, so that nobody waits for it; and ends what has been suspended for too long. */
+import type { Deps } from './deps.ts'
+import { endAuthorization, personFound } from './store/authorizations.ts'
+import { deleteUnusedClient } from './store/clients.ts'
+import { type PruneRule, pruneExpired } from './store/prune.ts'
+
+const aDay = 86_400
+
+/**
+ * What is over, and may be forgotten. Nothing is deleted while it could still be needed to refuse a second use: a spent refresh token goes a day after it
+ * was spent, for its text says whose it is (`oauth/secret`), so that its reuse is noticed as long as the family lives.
+ */
+export const rulesOf = ({ config: { lifetimes } }: Deps): PruneRule[] => [
+  { table: 'tickets', key: 'digest', where: `expires_at <= $now - ${aDay}` },
+  { table: 'revoked_tokens', key: 'jti', where: `expires_at <= $now - ${aDay}` },
+  { table: 'codes', key: 'digest', where: `expires_at <= $now - ${aDay}` },
+  { table: 'refresh_tokens', key: 'digest', where: `expires_at <= $now - ${aDay}` },
+  { table: 'authorizations', key: 'id', where: `expires_at <= $now - ${aDay}`, limit: 50 },
+  { table: 'authorizations', key: 'id', where: `ended_at <= $now - ${7 * aDay}`, limit: 50 },
+  { table: 'decisions', key: 'id', where: `last_at <= $now - ${lifetimes.decisions}` },
+]
+
+const mostAtOnce = 50
+
+/**
+ * Authorizations whose person has been gone for `removal_grace` end, after the mesh was asked once more: a peer hidden by an access rule looks like a
+ * removed one, and may be back.
+ */
+export async function endSuspended(deps: Deps): Promise<void> {
+  const now = deps.now()
+  for (const authorization of await deps.store.authorizations.longGone(now - deps.config.lifetimes.removal_grace, mostAtOnce)) {
+    const subject = await deps.identity.stillThere(authorization)
+    await deps.store.commit([
+      subject.there
+        ? personFound(authorization.id)
+        : endAuthorization(authorization.id, now, `${authorization.login} is gone from the mesh`),
+    ])
+  }
+}
+
+/** Software that nobody used for its `client_ttl` goes as if it were deleted: its authorizations end, and what people agreed to is forgotten. */
+export async function deleteUnused(deps: Deps): Promise<void> {
+  const now = deps.now()
+  for (const client_id of await deps.store.clients.unused(now, mostAtOnce)) await deps.store.commit(deleteUnusedClient(client_id, now))
+}
+
+/** Every minute, until stopped. Failures are logged; the next minute tries again. */
+export function startJanitor(deps: Deps, every = 60_000): { stop: () => void } {
+  const timer = setInterval(async () => {
+    try {
+      const pruned = await pruneExpired(deps.store.engine, rulesOf(deps), deps.now())
+      if (pruned > 0) deps.log.debug({ pruned }, 'removed what has ended')
+      await deleteUnused(deps)
+      await endSuspended(deps)
+    } catch (error) {
+      deps.log.warn({ err: error }, 'could not remove what has ended; trying again in a minute')
+    }
+  }, every)
+  timer.unref()
+  return { stop: () => clearInterval(timer) }
+}

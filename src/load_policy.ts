@@ -1,0 +1,47 @@
+/** From the policy file to the policy in force: read, compile, find the secrets that it names. */
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import type { Config } from './config.ts'
+import type { ActivePolicy } from './deps.ts'
+import { digest } from './oauth/secret.ts'
+import { compile, type Problem } from './policy/index.ts'
+
+/** The policy cannot come into force; the message says why, position by position. */
+export class PolicyError extends Error {
+  override name = 'PolicyError'
+}
+
+/** Reads and compiles the policy of this configuration. `now`: seconds. Throws PolicyError. */
+export function loadPolicy({ policy_file, secrets_directory }: Config, now: number): ActivePolicy {
+  let text: string
+  try {
+    text = readFileSync(policy_file, 'utf8')
+  } catch (cause) {
+    throw new PolicyError(`The policy file cannot be read: ${(cause as Error).message}`, { cause })
+  }
+  const compiled = compile(text)
+  if (!compiled.ok) throw new PolicyError(compiled.problems.map((problem) => inWords(policy_file, problem)).join('\n'))
+  const { policy } = compiled
+  const secret_digests = new Map<string, string>()
+  for (const client of policy.clients.values())
+    if (client.client_secret_file !== null)
+      secret_digests.set(client.client_id, digest(readSecret(join(secrets_directory, client.client_secret_file), client.name)))
+  return { ...policy, secret_digests, loaded_at: now }
+}
+
+/** `file:line:column: sentence`, as editors and people read it. */
+export const inWords = (file: string, { line, column, message, hint }: Problem): string =>
+  `${file}:${line}:${column}: ${message}${hint === undefined ? '' : ` ${hint}`}`
+
+const fewestLetters = 16
+
+function readSecret(file: string, name: string): string {
+  let secret: string
+  try {
+    secret = readFileSync(file, 'utf8').trim()
+  } catch (cause) {
+    throw new PolicyError(`${name} has its secret in ${file}, which cannot be read: ${(cause as Error).message}`, { cause })
+  }
+  if (secret.length < fewestLetters) throw new PolicyError(`The secret of ${name} in ${file} is shorter than ${fewestLetters} characters.`)
+  return secret
+}

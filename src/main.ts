@@ -1,0 +1,32 @@
+/** argv → command; the only reader of the process. */
+import { Refused } from './cli/ask.ts'
+import { type Terminal, UsageError } from './cli/command.ts'
+import { run } from './cli/index.ts'
+import { ConfigError } from './config.ts'
+import { KeyError } from './keys/keyset.ts'
+import { PolicyError } from './load_policy.ts'
+import { StoreRefused } from './store/refused.ts'
+
+const terminal: Terminal = {
+  env: process.env,
+  interactive: process.stdout.isTTY === true,
+  write: (text) => void process.stdout.write(text),
+  writeError: (text) => void process.stderr.write(text),
+  untilStopped: (onReload) =>
+    new Promise((resolve) => {
+      process.on('SIGHUP', onReload)
+      process.once('SIGTERM', resolve)
+      process.once('SIGINT', resolve)
+    }),
+}
+
+/** What is wrong outside of the program: a sentence is enough, a stack would only hide it. */
+const spoken = [ConfigError, PolicyError, KeyError, StoreRefused, Refused]
+
+try {
+  process.exitCode = await run(terminal, process.argv.slice(2))
+} catch (error) {
+  const isSpoken = error instanceof UsageError || spoken.some((kind) => error instanceof kind)
+  terminal.writeError(isSpoken ? `meshidp: ${(error as Error).message}\n` : `meshidp: ${(error as Error).stack}\n`)
+  process.exitCode = error instanceof UsageError ? 2 : 1
+}

@@ -1,0 +1,61 @@
+/** What is said of a person, by scope (OpenID Connect Core §5.4): one table. Always of today's whois, never of a snapshot. */
+import type { Config } from '../config.ts'
+import type { Claims } from '../keys/jwt.ts'
+import type { UserPrincipal } from '../oauth/principal.ts'
+import type { Limits } from '../policy/index.ts'
+
+/** The person, stable across renames, nodes and restarts (OpenID Connect Core §8); the tailnet is pinned, so ids never collide. */
+export const subjectOf = (user_id: string): string => `userid:${user_id}`
+
+type Context = { principal: UserPrincipal; config: Config; released: Pick<Limits, 'groups'> }
+
+/** An e-mail address is claimed only where an admin says that logins of that domain are addresses. */
+function emailOf({ principal: { login }, config }: Context): string | undefined {
+  const domain = login.slice(login.lastIndexOf('@') + 1).toLowerCase()
+  return login.includes('@') && config.email_domains.some((known) => known.toLowerCase() === domain) ? login : undefined
+}
+
+const byScope: Record<string, Record<string, (context: Context) => unknown>> = {
+  profile: {
+    name: ({ principal }) => principal.display_name ?? undefined,
+    preferred_username: ({ principal }) => principal.login,
+    picture: ({ principal }) => (principal.picture?.startsWith('https://') ? principal.picture : undefined),
+  },
+  email: {
+    email: emailOf,
+    email_verified: (context) => (emailOf(context) === undefined ? undefined : true),
+  },
+  groups: {
+    groups: ({ released }) => (released.groups.length > 0 ? released.groups : undefined),
+  },
+}
+
+/** Names of all claims that may be asked for; for the metadata document. */
+export const supportedClaims = [
+  'sub',
+  'iss',
+  'aud',
+  'exp',
+  'iat',
+  'auth_time',
+  'nonce',
+  'amr',
+  'sid',
+  ...Object.values(byScope).flatMap(Object.keys),
+]
+
+/** The claims that these scopes let out, besides `sub`; what is unknown is left out. */
+export function claimsOf(
+  principal: UserPrincipal,
+  scopes: readonly string[],
+  released: Pick<Limits, 'groups' | 'claims'>,
+  config: Config,
+): Claims {
+  const claims: Claims = { ...released.claims }
+  for (const scope of scopes)
+    for (const [name, value] of Object.entries(byScope[scope] ?? {})) {
+      const known = value({ principal, config, released })
+      if (known !== undefined) claims[name] = known
+    }
+  return claims
+}

@@ -1,0 +1,121 @@
+/** The one mint. It signs first and commits then: what is spent, what is issued and what was decided land together or not at all. */
+import type { Client } from '../clients/client.ts'
+import type { ActivePolicy, Deps } from '../deps.ts'
+import type { Claims } from '../keys/jwt.ts'
+import type { UserPrincipal } from '../oauth/principal.ts'
+import { digest } from '../oauth/secret.ts'
+import { evaluate, type Limits, type Resource } from '../policy/index.ts'
+import type { Authorization } from '../store/authorizations.ts'
+import { authorizationLives } from '../store/authorizations.ts'
+import { clientUsed, isUseDue } from '../store/clients.ts'
+import type { Write } from '../store/engine.ts'
+import { insertRefreshToken } from '../store/refresh_tokens.ts'
+import { claimsOf, subjectOf } from './claims.ts'
+
+/** What a grant type has found to be right; all that is left is to make it so. */
+export type Issuable = {
+  authorization: Authorization
+  principal: UserPrincipal
+  client: Client
+  /** Null where only identity scopes were granted: then the token is for this server's own userinfo. */
+  resource: Resource | null
+  scopes: readonly string[]
+  limits: Limits
+  /** From the authorization request; null where there was none. */
+  nonce: string | null
+  /** The refresh token to hand out, and whether it is new (its row is to be written). */
+  refresh: { token: string; isNew: boolean } | null
+  /** What this spends, and the decision's row. Guards in it that fail run the grant type once more. */
+  writes: readonly Write[]
+}
+
+/** RFC 6749 §5.1 and OpenID Connect Core §3.1.3.3. `expires_in` in seconds. */
+export type TokenResponse = {
+  access_token: string
+  token_type: 'Bearer'
+  expires_in: number
+  scope: string
+  refresh_token?: string
+  id_token?: string
+}
+
+/** Signs and commits. Throws GuardFailed where somebody else was first (nothing is issued then), `Unavailable` where the disk fails. */
+export async function issueTokens(deps: Deps, policy: ActivePolicy, issuable: Issuable): Promise<TokenResponse> {
+  const { authorization, client, scopes, refresh } = issuable
+  const now = deps.now()
+  const expires_in = Math.max(
+    1,
+    Math.min(issuable.limits.access_token_ttl ?? deps.config.lifetimes.access_token, authorization.expires_at - now),
+  )
+  const access_token = deps.jwts.sign(
+    'at+jwt',
+    issuable.resource?.signing_alg ?? 'ES256',
+    accessTokenClaims(deps, issuable, now, expires_in),
+  )
+  const id_token = scopes.includes('openid')
+    ? deps.jwts.sign('JWT', client.id_token_alg, idTokenClaims(deps, policy, issuable, now))
+    : undefined
+
+  const writes = [...issuable.writes]
+  if (refresh?.isNew) {
+    const idle = issuable.limits.refresh_token_ttl ?? deps.config.lifetimes.refresh_token_idle
+    const expires_at = Math.min(now + idle, authorization.expires_at)
+    writes.push(insertRefreshToken({ digest: digest(refresh.token), authorization_id: authorization.id, created_at: now, expires_at }))
+  } else {
+    writes.push(authorizationLives(authorization.id, now))
+  }
+  if (client.stored && isUseDue(client.stored, now)) writes.push(clientUsed(client.client_id, now))
+  await deps.store.commit(writes)
+
+  return {
+    access_token,
+    token_type: 'Bearer',
+    expires_in,
+    scope: scopes.join(' '),
+    ...(refresh && { refresh_token: refresh.token }),
+    ...(id_token !== undefined && { id_token }),
+  }
+}
+
+/** RFC 9068 §2.2. `sid` names the authorization: revoke that, and the token is dead wherever it is asked about. One `aud`, always. */
+function accessTokenClaims(deps: Deps, { authorization, resource, client, scopes }: Issuable, now: number, expires_in: number): Claims {
+  return {
+    iss: deps.config.issuer,
+    exp: now + expires_in,
+    aud: resource?.uri ?? deps.config.issuer,
+    sub: subjectOf(authorization.user_id),
+    iat: now,
+    jti: deps.randomBytes(16).toString('base64url'),
+    client_id: client.client_id,
+    scope: scopes.join(' '),
+    sid: authorization.id,
+    auth_time: authorization.auth_time,
+  }
+}
+
+/** OpenID Connect Core §2, with the claims of the granted scopes (§5.4). */
+function idTokenClaims(
+  deps: Deps,
+  policy: ActivePolicy,
+  { authorization, principal, client, scopes, nonce }: Issuable,
+  now: number,
+): Claims {
+  return {
+    ...claimsOf(principal, scopes, releasedTo(deps, policy, principal, client), deps.config),
+    iss: deps.config.issuer,
+    exp: now + deps.config.lifetimes.id_token,
+    aud: client.client_id,
+    sub: subjectOf(authorization.user_id),
+    iat: now,
+    sid: authorization.id,
+    auth_time: authorization.auth_time,
+    amr: ['mesh'],
+    ...(nonce !== null && { nonce }),
+  }
+}
+
+/** What the policy's `claims` grants let out about this person to this client. */
+export function releasedTo(deps: Deps, policy: ActivePolicy, principal: UserPrincipal, client: Client): Pick<Limits, 'groups' | 'claims'> {
+  const verdict = evaluate(policy, { app: 'claims', principal, client: client.facts, resource: null }, deps.now())
+  return verdict.allowed ? verdict.limits : { groups: [], claims: {} }
+}

@@ -1,0 +1,37 @@
+/** What a token is worth now: its scopes that today's policy still gives to today's person. */
+import type { Client } from '../clients/client.ts'
+import { findKnownClient } from '../clients/find.ts'
+import type { ActivePolicy, Deps } from '../deps.ts'
+import type { Principal, UserPrincipal } from '../oauth/principal.ts'
+import { type Denied, evaluate, type Resource } from '../policy/index.ts'
+import type { Authorization } from '../store/authorizations.ts'
+import { askedFor, findSubject, resourceByUri } from './subject.ts'
+
+export type Live = { principal: UserPrincipal; client: Client; resource: Resource | null; scopes: readonly string[] }
+
+export type Dead = { why: Denied; principal: Principal | null }
+
+/**
+ * Asks the mesh and the policy anew (RFC 7662 §2.2: the token's current state). Throws `Unavailable` while the mesh is dark.
+ * @param scopes of the token
+ */
+export async function liveScopes(
+  deps: Deps,
+  policy: ActivePolicy,
+  authorization: Authorization,
+  scopes: readonly string[],
+): Promise<{ live: Live } | { dead: Dead }> {
+  const client = await findKnownClient(deps, policy, authorization.client_id)
+  if (!client) return dead('client', `The client ${authorization.client_id} is not known any more.`)
+  const resource = authorization.resource === null ? null : resourceByUri(policy, authorization.resource)
+  if (resource === undefined) return dead('target', `The policy has no resource ${authorization.resource} any more.`)
+  const subject = await findSubject(deps, authorization)
+  if (!subject.there) return dead('identity', subject.sentence)
+  const { principal } = subject
+  const verdict = evaluate(policy, askedFor(principal, client, resource, scopes), deps.now())
+  return verdict.allowed ? { live: { principal, client, resource, scopes: verdict.scopes } } : { dead: { why: verdict, principal } }
+}
+
+const dead = (reason: Denied['reason'], sentence: string) => ({
+  dead: { why: { allowed: false, reason, sentence, near: [] } as Denied, principal: null },
+})

@@ -1,0 +1,49 @@
+/** What a token that somebody shows is: one of ours that lives, or nothing. */
+import type { Deps } from '../deps.ts'
+import { digest, prefixes } from '../oauth/secret.ts'
+import { type Authorization, isLive } from '../store/authorizations.ts'
+import type { RefreshToken } from '../store/refresh_tokens.ts'
+
+/** RFC 9068 §2.2, as `tokens/issue` writes them. */
+export type AccessTokenClaims = {
+  iss: string
+  exp: number
+  aud: string
+  sub: string
+  iat: number
+  jti: string
+  client_id: string
+  scope: string
+  sid: string
+  auth_time: number
+}
+
+export type ResolvedToken =
+  | { kind: 'access_token'; claims: AccessTokenClaims; authorization: Authorization }
+  | { kind: 'refresh_token'; row: RefreshToken; authorization: Authorization }
+
+const longestToken = 8192
+
+/** Finds a token by its text. Undefined for all that is unknown, expired, revoked, spent, or of an authorization that has ended. */
+export async function resolveToken(deps: Deps, token: string): Promise<ResolvedToken | undefined> {
+  if (token.length > longestToken) return undefined
+  return token.startsWith(prefixes.refresh_token) ? resolveRefreshToken(deps, token) : resolveAccessToken(deps, token)
+}
+
+/** A JWT that we signed, that has not expired, and whose authorization lives. */
+export async function resolveAccessToken(deps: Deps, token: string): Promise<(ResolvedToken & { kind: 'access_token' }) | undefined> {
+  const claims = deps.jwts.open('at+jwt', token) as AccessTokenClaims | undefined
+  const now = deps.now()
+  if (!claims || claims.exp <= now || claims.iss !== deps.config.issuer) return undefined
+  const authorization = await deps.store.authorizations.findForToken(claims.sid, claims.jti)
+  if (!authorization || authorization.revoked === 1 || !isLive(authorization, now)) return undefined
+  return { kind: 'access_token', claims, authorization }
+}
+
+async function resolveRefreshToken(deps: Deps, token: string): Promise<ResolvedToken | undefined> {
+  const row = await deps.store.refreshTokens.find(digest(token))
+  const now = deps.now()
+  if (!row || row.consumed_at !== null || row.expires_at <= now) return undefined
+  const authorization = await deps.store.authorizations.find(row.authorization_id)
+  return authorization && isLive(authorization, now) ? { kind: 'refresh_token', row, authorization } : undefined
+}

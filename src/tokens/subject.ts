@@ -1,0 +1,43 @@
+/** The person behind an authorization, asked of the mesh again and judged on today's policy. */
+import type { Client } from '../clients/client.ts'
+import type { ActivePolicy, Deps } from '../deps.ts'
+import type { NoIdentityReason, UserPrincipal } from '../oauth/principal.ts'
+import type { Asked, Resource } from '../policy/index.ts'
+import { type Authorization, personFound, personMissing } from '../store/authorizations.ts'
+
+export type Subject = { there: true; principal: UserPrincipal } | { there: false; reason: NoIdentityReason; sentence: string }
+
+/**
+ * Whether the authorization's person is in the mesh now. Not there: that is noted, and the second time (30 s later or more) the authorization
+ * is suspended; found again: healed. Throws `Unavailable` while the mesh is dark: that says nothing about anybody.
+ */
+export async function findSubject(deps: Deps, authorization: Authorization): Promise<Subject> {
+  const subject = await deps.identity.stillThere(authorization)
+  const now = deps.now()
+  if (
+    !subject.there &&
+    (authorization.missing_since === null || (authorization.suspended_at === null && authorization.missing_since <= now - 30))
+  )
+    await deps.store.commit([personMissing(authorization.id, now)])
+  if (subject.there && authorization.missing_since !== null) await deps.store.commit([personFound(authorization.id)])
+  return subject
+}
+
+/** The resource of today's policy that an authorization is for; undefined where the policy has none any more. */
+export function resourceByUri(policy: ActivePolicy, uri: string): Resource | undefined {
+  const wanted = withoutSlash(uri)
+  for (const resource of policy.resources.values()) if (withoutSlash(resource.uri) === wanted) return resource
+  return undefined
+}
+
+/** Clients build `https://host` and `https://host/` from the same metadata; nothing else is folded (RFC 8707 §2). */
+const withoutSlash = (uri: string) => (uri.endsWith('/') ? uri.slice(0, -1) : uri)
+
+/** The question whether this person may (still) give this client these scopes. */
+export const askedFor = (principal: UserPrincipal, client: Client, resource: Resource | null, scopes: readonly string[]): Asked => ({
+  app: 'authorize',
+  principal,
+  client: client.facts,
+  resource: resource?.name ?? null,
+  scopes,
+})

@@ -1,0 +1,44 @@
+import assert from 'node:assert/strict'
+import { execFile } from 'node:child_process'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { test } from 'node:test'
+import { fileURLToPath } from 'node:url'
+import { promisify } from 'node:util'
+
+/** One of each kind; the chain of refresh tokens begins with a code flow. */
+const workloads = ['discovery', 'refresh', 'introspect_first', 'register']
+const main = fileURLToPath(new URL('../../bench/main.ts', import.meta.url))
+
+test('the benchmark drives both servers without an error, and tells what each signs with', async (t) => {
+  const directory = await mkdtemp(join(tmpdir(), 'bench-test-'))
+  t.after(() => rm(directory, { recursive: true, force: true }))
+  const brief = [
+    '--seconds',
+    '0.1',
+    '--warmup',
+    '0',
+    '--connections',
+    '2',
+    '--starts',
+    '0',
+    '--directory',
+    directory,
+    '--workload',
+    workloads.join(),
+  ]
+  const { stdout } = await promisify(execFile)(process.execPath, ['--disable-warning=ExperimentalWarning', main, '--json', ...brief])
+
+  const { servers, ratios, failures } = JSON.parse(stdout)
+  assert.deepEqual(failures, [])
+  assert.deepEqual(Object.keys(ratios), workloads)
+  assert.deepEqual(
+    servers.map(({ name }: { name: string }) => name),
+    ['meshidp', 'oidc-provider'],
+  )
+  for (const { name, signatures, workloads: measured } of servers) {
+    assert.equal(signatures, 'access tokens ES256 (P-256), ID tokens RS256 (2048 bits), also at a refresh')
+    for (const workload of workloads) assert.equal(measured[workload].first_error, null, `${name}, ${workload}`)
+  }
+})

@@ -1,0 +1,37 @@
+import assert from 'node:assert/strict'
+import { spawnSync } from 'node:child_process'
+import { once } from 'node:events'
+import { createServer } from 'node:net'
+import { test } from 'node:test'
+import { fileURLToPath } from 'node:url'
+import { examplePorts, uriAt } from '../../examples/demo/example_policy.ts'
+import { inTerminal } from '../../examples/demo/narrate.ts'
+import { playDemo } from '../../examples/demo/story.ts'
+
+test('npm run demo: the whole story, with a daemon that is killed, also where the ports of the example policy are taken', async (t) => {
+  const taken = createServer().listen(examplePorts.wiki, '127.0.0.1')
+  await Promise.race([once(taken, 'listening'), once(taken, 'error')]) // where somebody else has it, that serves as well
+  t.after(() => taken.close())
+
+  let told = ''
+  const narrate = inTerminal((text) => {
+    told += text
+  }, false)
+  await playDemo({ narrate })
+
+  const chapters = told.split('\n').filter((line) => /^\S/.test(line))
+  assert.equal(chapters.length, 7, told)
+  assert.match(told, /the wiki says +\{"sub":"userid:101"/)
+  assert.match(told, /kill -9 +http:\/\/localhost:\d+\n/)
+  assert.match(told, /refused +mallory@other\.com may not register software here\..*mention decision [0-9A-Z]{26}/)
+  assert.match(told, /meshidp authorizations revoke [0-9A-Z]{26}\n/)
+  assert.ok(!told.includes(uriAt(examplePorts.wiki)), 'somebody else listens there')
+  assert.ok(!told.includes('\x1b'), 'no colours but on a terminal')
+})
+
+test('npm run demo: exits with another code than 0 where a step fails, and says which', () => {
+  const main = fileURLToPath(new URL('../../examples/demo/main.ts', import.meta.url))
+  const { status, stderr } = spawnSync(process.execPath, [main], { env: { ...process.env, TMPDIR: '/nowhere/at/all' }, encoding: 'utf8' })
+  assert.equal(status, 1)
+  assert.match(stderr, /The demo failed\..*\/nowhere\/at\/all/s)
+})

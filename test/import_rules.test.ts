@@ -1,0 +1,117 @@
+import assert from 'node:assert/strict'
+import { readdirSync, readFileSync } from 'node:fs'
+import { dirname, join, relative } from 'node:path'
+import { test } from 'node:test'
+import { fileURLToPath } from 'node:url'
+
+const root = fileURLToPath(new URL('../src', import.meta.url))
+
+/** Who may import whom (docs/architecture.md). A file at the top of src is a room of its own, by its name. */
+const mayImport: Record<string, readonly string[]> = {
+  oauth: [],
+  policy: ['oauth'],
+  store: ['oauth'],
+  identity: ['oauth', 'node_http'],
+  keys: ['oauth', 'store'],
+  clients: ['oauth', 'policy', 'store', 'keys', 'deps'],
+  config: [],
+  deps: ['clients', 'config', 'decide', 'identity', 'keys', 'policy', 'store'],
+  decide: ['oauth', 'policy', 'store', 'deps'],
+  http: ['oauth', 'policy', 'store', 'identity', 'config', 'deps', 'node_http'],
+  tokens: ['oauth', 'policy', 'keys', 'store', 'clients', 'config', 'deps'],
+  client_auth: ['oauth', 'keys', 'store', 'clients', 'deps'],
+  grant_types: ['oauth', 'policy', 'store', 'clients', 'deps', 'decide', 'tokens'],
+  authorization: ['oauth', 'policy', 'store', 'identity', 'clients', 'deps', 'decide', 'tokens', 'http'],
+  endpoints: [
+    'oauth',
+    'policy',
+    'keys',
+    'store',
+    'clients',
+    'client_auth',
+    'deps',
+    'decide',
+    'tokens',
+    'grant_types',
+    'authorization',
+    'http',
+  ],
+}
+
+/** What only some rooms may use of the world outside. */
+const onlyIn: Record<string, readonly string[]> = {
+  fastify: ['app', 'http', 'endpoints', 'admin'],
+  'better-sqlite3': ['store'],
+  jose: ['keys'],
+  pino: ['cli'],
+}
+
+const files = readdirSync(root, { recursive: true, encoding: 'utf8' }).filter((file) => file.endsWith('.ts'))
+const roomOf = (file: string) => file.split('/')[0]?.replace(/\.ts$/, '') ?? ''
+const textOf = (file: string) => readFileSync(join(root, file), 'utf8')
+
+/** What a file imports: of ours as paths below src, of others as names. */
+function importsOf(file: string): string[] {
+  return [...textOf(file).matchAll(/(?:^|\n)(?:import|export)[^'"\n;]*(?:\{[^}]*\}[^'"]*)?from '([^']+)'|import\('([^']+)'\)/g)].map(
+    ([, fixed, dynamic]) => {
+      const name = fixed ?? dynamic ?? ''
+      return name.startsWith('.') ? relative(root, join(root, dirname(file), name)) : name
+    },
+  )
+}
+
+test('architecture: a room imports only from the rooms that it may', () => {
+  const breaches = files.flatMap((file) => {
+    const allowed = mayImport[roomOf(file)]
+    if (!allowed) return [] // app, daemon, cli and the like wire everything
+    return importsOf(file)
+      .filter((name) => name.endsWith('.ts') && roomOf(name) !== roomOf(file) && !allowed.includes(roomOf(name)))
+      .map((name) => `src/${file} imports src/${name}`)
+  })
+  assert.deepEqual(breaches, [])
+})
+
+test('architecture: endpoints know nothing of each other; only their list does', () => {
+  const breaches = files
+    .filter((file) => roomOf(file) === 'endpoints' && file !== 'endpoints/index.ts')
+    .flatMap((file) =>
+      importsOf(file)
+        .filter((name) => roomOf(name) === 'endpoints')
+        .map((name) => `src/${file} imports src/${name}`),
+    )
+  assert.deepEqual(breaches, [])
+})
+
+test('architecture: fastify, SQLite, jose and pino each have their rooms', () => {
+  const breaches = files.flatMap((file) =>
+    importsOf(file)
+      .filter((name) => onlyIn[name] && !onlyIn[name].includes(roomOf(file)))
+      .map((name) => `src/${file} imports ${name}`),
+  )
+  assert.deepEqual(breaches, [])
+})
+
+test('architecture: SQL stands only in the store', () => {
+  const sql = /\b(?:SELECT\s[\s\S]+?\sFROM|INSERT INTO|DELETE FROM|UPDATE\s+\w+\s+SET)\b/
+  assert.deepEqual(
+    files.filter((file) => roomOf(file) !== 'store' && sql.test(textOf(file))),
+    [],
+  )
+})
+
+test('architecture: only main and cli read the process', () => {
+  const reads = /(?<![\w.])process\.(?!hrtime|nextTick)/
+  assert.deepEqual(
+    files.filter((file) => !['main', 'cli'].includes(roomOf(file)) && reads.test(textOf(file).replaceAll(/\/\*[\s\S]*?\*\/|\/\/.*/g, ''))),
+    [],
+  )
+})
+
+test('architecture: the rules speak of rooms that exist', () => {
+  const rooms = new Set(files.map(roomOf))
+  assert.deepEqual(
+    Object.keys(mayImport).filter((room) => !rooms.has(room)),
+    [],
+  )
+  assert.ok(files.flatMap(importsOf).length > 300, 'the imports were found')
+})

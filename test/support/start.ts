@@ -1,0 +1,134 @@
+/** A real daemon for a test: real SQLite, real keys, real HTTP on loopback, a development mesh; only clock and outbound fetch can be set. */
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { createServer } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import type { TestContext } from 'node:test'
+import { type Development, examplePolicy, startDevelopment } from '../../src/cli/dev.ts'
+import type { ConfigInput } from '../../src/config.ts'
+import type { DaemonOptions } from '../../src/daemon.ts'
+import type { Log } from '../../src/deps.ts'
+import { type Person, personAt } from './person.ts'
+
+export type Clock = { now: () => number; advance: (by: { seconds?: number; minutes?: number; hours?: number; days?: number }) => void }
+
+export type LogLine = { level: 'debug' | 'info' | 'warn' | 'error'; fields: Record<string, unknown>; message: string }
+
+export type Started = Development & {
+  issuer: string
+  clock: Clock
+  /** Everything that was logged. */
+  logged: LogLine[]
+  alice: Person
+  /** Alice's other machine. */
+  alicePhone: Person
+  bob: Person
+  carol: Person
+  mallory: Person
+  /** Tagged `tag:ci`. */
+  ci: Person
+  /** Loads a changed policy; returns what came of it. */
+  setPolicy: (text: string) => ReturnType<Development['daemon']['reload']>
+  /** Stops this daemon and starts another one on the same state, port and clock. */
+  restart: () => Promise<Started>
+}
+
+export type StartOptions = {
+  /** Text of the policy; default: the example policy. */
+  policy?: string
+  config?: Partial<ConfigInput>
+  /** The issuer's path, such as `/idp`; default: none. */
+  path?: string
+  fetch?: DaemonOptions['fetch']
+  randomBytes?: DaemonOptions['randomBytes']
+}
+
+/** A clock that stands still until it is moved. Begins at today's second, so that certificates and JWT libraries agree with it. */
+export function testClock(): Clock {
+  let at = Math.floor(Date.now() / 1000)
+  return {
+    now: () => at,
+    advance: ({ seconds = 0, minutes = 0, hours = 0, days = 0 }) => {
+      at += seconds + 60 * (minutes + 60 * (hours + 24 * days))
+    },
+  }
+}
+
+/** A loopback port that is free now, out of the range that outgoing connections take theirs from. */
+export function freePort(): Promise<number> {
+  const port = 20_000 + Math.floor(Math.random() * 10_000)
+  return new Promise((resolve) => {
+    const server = createServer()
+    server.once('error', () => resolve(freePort()))
+    server.listen(port, '127.0.0.1', () => server.close(() => resolve(port)))
+  })
+}
+
+/** A log that a test can read. */
+export function testLog(): { log: Log; lines: LogLine[] } {
+  const lines: LogLine[] = []
+  const at = (level: LogLine['level']) => (fields: object, message: string) =>
+    void lines.push({ level, fields: fields as Record<string, unknown>, message })
+  return { log: { debug: at('debug'), info: at('info'), warn: at('warn'), error: at('error') }, lines }
+}
+
+/** An empty folder that goes when the test ends. */
+export function temporaryDirectory(t: TestContext): string {
+  const directory = mkdtempSync(join(tmpdir(), 'meshidp-'))
+  t.after(() => rmSync(directory, { recursive: true, force: true }))
+  return directory
+}
+
+/** Starts a daemon on a development mesh; it stops, and its files go, when the test ends. */
+export async function start(t: TestContext, options: StartOptions = {}): Promise<Started> {
+  const directory = temporaryDirectory(t)
+  return startIn(t, directory, await freePort(), testClock(), options)
+}
+
+async function startIn(t: TestContext, directory: string, port: number, clock: Clock, options: StartOptions): Promise<Started> {
+  const policyFile = join(directory, 'policy.hujson')
+  // A copy of its own, since `setPolicy` writes it; a restart finds it as it was left.
+  if (!existsSync(policyFile)) writeFileSync(policyFile, options.policy ?? readFileSync(examplePolicy))
+  const { log, lines } = testLog()
+  const development = await startDevelopment({
+    port,
+    directory,
+    log,
+    page: false,
+    now: clock.now,
+    more: { ...(options.path && { issuer: `http://localhost:${port}${options.path}` }), ...options.config },
+    policyFile,
+    ...(options.fetch && { fetch: options.fetch }),
+    ...(options.randomBytes && { randomBytes: options.randomBytes }),
+  })
+  let open = true
+  const close = async () => {
+    if (!open) return
+    open = false
+    await development.close()
+  }
+  t.after(close)
+  const { issuer } = development.config
+  const at = (address: string) => personAt(t, issuer, address)
+  return {
+    ...development,
+    close,
+    issuer,
+    clock,
+    logged: lines,
+    alice: at('127.0.0.2'),
+    alicePhone: at('127.0.0.8'),
+    bob: at('127.0.0.3'),
+    carol: at('127.0.0.4'),
+    mallory: at('127.0.0.5'),
+    ci: at('127.0.0.6'),
+    setPolicy(text) {
+      writeFileSync(development.config.policy_file, text)
+      return development.daemon.reload()
+    },
+    async restart() {
+      await close()
+      return startIn(t, directory, port, clock, options)
+    },
+  }
+}
