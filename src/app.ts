@@ -99,11 +99,14 @@ declare module 'fastify' {
   }
 }
 
+/** Whether nothing happens but reading: then HEAD is answered too. `GET /authorize` makes a code, so it is not. */
+const isRead = ({ methods }: Endpoint) => methods.length === 1 && methods[0] === 'GET'
+
 function mount(app: FastifyInstance, deps: Deps, endpoint: Endpoint): void {
   const config = { page: endpoint.page === true, ...(endpoint.cors && { cors: endpoint.cors }) }
   for (const method of endpoint.methods)
     app.route({
-      method: method === 'GET' ? ['GET', 'HEAD'] : method,
+      method: method === 'GET' && isRead(endpoint) ? ['GET', 'HEAD'] : method,
       url: endpoint.path,
       config,
       async handler(request, reply) {
@@ -112,11 +115,7 @@ function mount(app: FastifyInstance, deps: Deps, endpoint: Endpoint): void {
       },
     })
 
-  const answered: string[] = [
-    ...endpoint.methods,
-    ...(endpoint.methods.includes('GET') ? ['HEAD'] : []),
-    ...(endpoint.cors ? ['OPTIONS'] : []),
-  ]
+  const answered: string[] = [...endpoint.methods, ...(isRead(endpoint) ? ['HEAD'] : []), ...(endpoint.cors ? ['OPTIONS'] : [])]
   const allow = answered.join(', ')
   for (const method of allMethods.filter((one) => !answered.includes(one)))
     app.route({

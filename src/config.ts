@@ -13,74 +13,123 @@ const issuer = z.string().refine((text) => {
   return text === written && (url.protocol === 'https:' || (url.protocol === 'http:' && onThisComputer))
 }, 'must be an https URL (or http on localhost), in lower case, without default port, query, fragment or trailing slash')
 
-const schema = z.strictObject({
-  issuer,
-  /** Where the store, the keys and the secrets are. Made with mode 0700 if it is not there. */
-  state_directory: z.string().min(1),
-  /** Where the control socket is. */
-  runtime_directory: z.string().min(1).optional(),
-  policy_file: z.string().min(1),
-  /** Files that `client_secret_file` of the policy names. */
-  secrets_directory: z.string().min(1).optional(),
+/** Every key says what it does: docs/configuration.md is made from this. */
+export const configSchema = z.strictObject({
+  issuer: issuer.describe(
+    'The issuer identifier (RFC 8414 §2): the URL that clients are given. https, or http on localhost; it may have a path.',
+  ),
+  state_directory: z
+    .string()
+    .min(1)
+    .describe(
+      'Where the database, the keys and the secrets are. Made with mode 0700 where it is missing; refused where others can enter it.',
+    ),
+  runtime_directory: z.string().min(1).optional().describe('Where the control socket is. Without it: `state_directory`.'),
+  policy_file: z.string().min(1).describe('The policy file. See [policy.md](policy.md).'),
+  secrets_directory: z
+    .string()
+    .min(1)
+    .optional()
+    .describe('Where the files are that `client_secret_file` of the policy names. Without it: `secrets` in `state_directory`.'),
   listen: z
     .strictObject({
-      port: z.int().min(0).max(65535).default(443),
-      /** Only for `identity: userspace` and the development mesh; with `tun` the node's own mesh addresses are bound. */
-      host: z.string().optional(),
-      /** Only for `identity: serve`: the unix socket that tailscaled forwards to. */
-      socket: z.string().optional(),
-      /** PEM files; without them the listener speaks plain http. */
-      tls_certificate_file: z.string().optional(),
-      tls_key_file: z.string().optional(),
+      port: z.int().min(0).max(65535).default(443).describe('The port, for all but `identity: serve`.'),
+      host: z
+        .string()
+        .optional()
+        .describe(
+          'A loopback address, only for `identity: userspace` and the development mesh, `127.0.0.1` without it. With `tun` the mesh addresses of this node are listened on.',
+        ),
+      socket: z
+        .string()
+        .optional()
+        .describe('Only for `identity: serve`: the unix socket that "tailscale serve" forwards to. Made with mode 0600.'),
+      tls_certificate_file: z
+        .string()
+        .optional()
+        .describe('PEM file of the certificate chain. With `tun` it is required; without it the listener speaks plain http.'),
+      tls_key_file: z.string().optional().describe('PEM file of its private key.'),
     })
     .prefault({}),
   mesh: z
     .strictObject({
-      socket: z.string().min(1).default('/var/run/tailscale/tailscaled.sock'),
-      identity: z.enum(['auto', 'tun', 'userspace', 'serve']).default('auto'),
-      /** Callers on this very node are anonymous, unless this is a person's own machine and the admin says so. */
-      allow_self: z.boolean().default(false),
-      /** Milliseconds that an answer of whois may be used again; any word from the mesh forgets it at once. */
-      whois_cache_ms: z.int().min(0).max(1000).default(1000),
+      socket: z.string().min(1).default('/var/run/tailscale/tailscaled.sock').describe("The unix socket of tailscaled's LocalAPI."),
+      identity: z
+        .enum(['auto', 'tun', 'userspace', 'serve'])
+        .default('auto')
+        .describe(
+          'Where the identity of a caller comes from. `auto`: `userspace` where tailscaled says that it has no TUN device, else `tun`. See [identity.md](identity.md).',
+        ),
+      allow_self: z
+        .boolean()
+        .default(false)
+        .describe(
+          "Whether callers on this very node count as its owner. Only for a person's own machine: any local process can be the caller.",
+        ),
+      whois_cache_ms: z
+        .int()
+        .min(0)
+        .max(1000)
+        .default(1000)
+        .describe('Milliseconds for which an answer of whois may be used again; any word from the mesh forgets it at once.'),
     })
     .prefault({}),
-  /** Only the development mesh: callers are told apart by loopback addresses. Refuses to listen anywhere else. */
-  development: z.boolean().default(false),
-  /** Members of the mesh whose e-mail is truly at that domain; without it no `email` claim is made up from a login. */
-  email_domains: z.array(z.string().min(1)).default([]),
-  /** Origins of browser software that may register itself (CORS on /register). */
-  browser_clients: z.array(z.string().min(1)).default([]),
+  development: z
+    .boolean()
+    .default(false)
+    .describe(
+      'Callers are told apart by loopback addresses, as the development mesh has them. Refuses to listen on any other address, and an issuer that is not http.',
+    ),
+  email_domains: z
+    .array(z.string().min(1))
+    .default([])
+    .describe('Domains of which a login is truly an e-mail address. Only for those there are the claims `email` and `email_verified`.'),
+  browser_clients: z
+    .array(z.string().min(1))
+    .default([])
+    .describe('Origins whose pages may register software with the network identity of whoever looks at them (CORS on `/register`).'),
   lifetimes: z
     .strictObject({
-      code: seconds.max(600).default(60),
-      access_token: seconds.max(86_400).default(300),
-      id_token: seconds.max(86_400).default(3600),
-      refresh_token_idle: seconds.default(30 * 86_400),
-      refresh_token: seconds.default(90 * 86_400),
-      /** How long a spent refresh token still yields its one successor. RFC 9700 §4.14.2. */
-      refresh_grace: z.int().min(0).max(300).default(30),
-      ticket: seconds.default(600),
-      /** From "gone from the mesh" until the authorization ends for good. */
-      removal_grace: seconds.default(86_400),
-      /** How long decisions are kept. */
-      decisions: seconds.default(90 * 86_400),
+      code: seconds.max(600).default(60).describe('An authorization code, in seconds, as are all lifetimes.'),
+      access_token: seconds.max(86_400).default(300).describe('An access token, where no grant says `access_token_ttl`.'),
+      id_token: seconds.max(86_400).default(3600).describe('An ID token.'),
+      refresh_token_idle: seconds
+        .default(30 * 86_400)
+        .describe('A refresh token that is not used, where no grant says `refresh_token_ttl`.'),
+      refresh_token: seconds.default(90 * 86_400).describe('An authorization with all its refresh tokens; no rotation extends it.'),
+      refresh_grace: z
+        .int()
+        .min(0)
+        .max(300)
+        .default(30)
+        .describe(
+          'For so long after it was spent a refresh token still yields its one successor (RFC 9700 §4.14.2). 0: within the same second only.',
+        ),
+      ticket: seconds.default(600).describe('A consent page that waits for an answer.'),
+      removal_grace: seconds.default(86_400).describe('From "gone from the mesh" until the authorization ends for good.'),
+      decisions: seconds.default(90 * 86_400).describe('How long decisions are kept.'),
     })
     .prefault({}),
   limits: z
     .strictObject({
-      /** How often a spent refresh token may yield its successor within the grace. */
-      refresh_replays: z.int().min(0).default(20),
-      /** Fetches of metadata documents a minute, for one person, one host and all together. */
+      refresh_replays: z.int().min(0).default(20).describe('How often a spent refresh token may yield its successor within the grace.'),
       document_fetches: z
-        .strictObject({ principal: z.int(), origin: z.int(), total: z.int() })
+        .strictObject({
+          principal: z.int().describe('Fetches of metadata documents a minute, for one person or node.'),
+          origin: z.int().describe('The same, for one origin.'),
+          total: z.int().describe('The same, all together.'),
+        })
         .default({ principal: 10, origin: 30, total: 120 }),
     })
     .prefault({}),
-  log_level: z.enum(['debug', 'info', 'warn', 'error', 'silent']).default('info'),
+  log_level: z
+    .enum(['debug', 'info', 'warn', 'error', 'silent'])
+    .default('info')
+    .describe('What is logged. Refusals are `info`, failures of this server `error`. No level logs a secret.'),
 })
 
-export type Config = z.output<typeof schema> & { runtime_directory: string; secrets_directory: string }
-export type ConfigInput = z.input<typeof schema>
+export type Config = z.output<typeof configSchema> & { runtime_directory: string; secrets_directory: string }
+export type ConfigInput = z.input<typeof configSchema>
 
 /** The configuration file is unusable; the message says what and where. */
 export class ConfigError extends Error {
@@ -101,7 +150,7 @@ export function parseConfig(text: string): Config {
 
 /** A value of any origin → Config, with every default filled in. Throws ConfigError. */
 export function toConfig(value: unknown): Config {
-  const parsed = schema.safeParse(value)
+  const parsed = configSchema.safeParse(value)
   if (!parsed.success) {
     const sentences = parsed.error.issues.map((issue) => `${issue.path.join('.') || 'the file'}: ${issue.message}`)
     throw new ConfigError(`The configuration cannot be used.\n  ${sentences.join('\n  ')}`)

@@ -13,7 +13,8 @@ import { createIdentity } from './identity/create_identity.ts'
 import { devMeshRanges } from './identity/dev_mesh.ts'
 import { startJanitor } from './janitor.ts'
 import { createJwts } from './keys/jwt.ts'
-import { loadPolicy } from './load_policy.ts'
+import { allInWords, loadPolicy } from './load_policy.ts'
+import { createIdentifiers } from './oauth/identifier.ts'
 import { openState } from './state.ts'
 import { setMeta } from './store/meta.ts'
 
@@ -56,11 +57,12 @@ export async function startDaemon({
       'The development mesh believes whoever calls from 127.0.0.x, so its issuer must be http://localhost, not a name that others use.',
     )
   let policy: ActivePolicy = loadPolicy(config, now())
-  for (const { line, column, message } of policy.warnings) log.warn({}, `${config.policy_file}:${line}:${column}: ${message}`)
+  const warn = () => policy.warnings.length > 0 && log.warn({ policy: policy.hash }, allInWords(config.policy_file, policy.warnings))
+  warn()
   const state = await openState(config, { now, randomBytes, credentials })
   const closers: (() => Promise<void>)[] = [state.close]
   const closeAll = async () => {
-    for (const close of closers.reverse()) await close()
+    for (const close of closers.splice(0).reverse()) await close()
   }
   try {
     const { store, keys } = state
@@ -75,6 +77,7 @@ export async function startDaemon({
       ...(config.development && { ranges: devMeshRanges }),
       // User ids of two tailnets collide, so the first one seen is the only one, for ever.
       refuses: (tailnet) => {
+        if (tailnet === '') return 'tailscaled does not say yet which tailnet this is. Try again in a moment.'
         if (pinned === undefined) {
           pinned = tailnet
           store.commit([setMeta('tailnet', tailnet)]).catch((error) => log.error({ err: error }, 'the tailnet could not be pinned'))
@@ -93,6 +96,7 @@ export async function startDaemon({
       config,
       now,
       randomBytes,
+      newId: createIdentifiers(now, randomBytes),
       identity,
       documents: createMetadataDocuments({ fetch: createGuardedFetch({ allow: named, ...fetch }), limits: { principal, origin, total } }),
       log,
@@ -109,6 +113,7 @@ export async function startDaemon({
         policy = loadPolicy(config, now())
         health.policy_problem = null
         log.info({ policy: policy.hash }, `policy ${policy.hash.slice(0, 12)} is in force`)
+        warn()
         return { ok: true, hash: policy.hash }
       } catch (error) {
         health.policy_problem = (error as Error).message
@@ -118,13 +123,14 @@ export async function startDaemon({
     }
 
     const app = buildApp(deps)
-    const control: ControlServer = await startControl(join(config.runtime_directory, 'control.sock'), deps, { reload })
-    closers.push(control.close)
     const listeners: Listeners = await listen(app, config, identity, log)
     closers.push(listeners.close)
+    const { addresses } = listeners
+    const control: ControlServer = await startControl(join(config.runtime_directory, 'control.sock'), deps, { reload, addresses })
+    closers.push(control.close)
     const janitor = startJanitor(deps)
-    closers.push(async () => janitor.stop())
-    return { deps, addresses: listeners.addresses, reload, close: closeAll }
+    closers.push(janitor.stop)
+    return { deps, addresses, reload, close: closeAll }
   } catch (error) {
     await closeAll()
     throw error

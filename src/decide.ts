@@ -5,7 +5,7 @@
 import { hash } from 'node:crypto'
 import type { ActivePolicy, Deps } from './deps.ts'
 import { type ErrorCode, OAuthError } from './oauth/error.ts'
-import { idOf, newId } from './oauth/identifier.ts'
+import { idOf } from './oauth/identifier.ts'
 import type { Principal } from './oauth/principal.ts'
 import { type Allowed, type Asked, type DenialReason, type Denied, evaluate } from './policy/index.ts'
 import { countDenial, type Decision, insertDecision, keepRecord } from './store/decisions.ts'
@@ -167,7 +167,7 @@ export async function decide(
   if (!verdict.allowed) throw await refuse(deps, policy, asked, facts, verdict)
   const at = deps.now()
   const row = await rowOf(deps, policy, asked.principal, { ...facts, ...made }, at)
-  const id = newId(at, deps.randomBytes)
+  const id = deps.newId()
   const writes = [insertDecision({ ...row, id, outcome: 'allowed', scopes: scopesOf(asked), granted: verdict.scopes.join(' ') })]
   return { verdict, decision_id: id, writes }
 }

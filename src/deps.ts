@@ -31,6 +31,8 @@ export type Deps = {
   /** Seconds since the epoch, whole. */
   now: () => number
   randomBytes: (size: number) => Buffer
+  /** Identifiers in the order of their making (`oauth/identifier`). */
+  newId: () => string
   identity: Identity
   /** The only way out: fetches Client ID Metadata Documents, guarded. */
   documents: MetadataDocuments

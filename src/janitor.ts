@@ -7,14 +7,12 @@ import { type PruneRule, pruneExpired } from './store/prune.ts'
 const aDay = 86_400
 
 /**
- * What is over, and may be forgotten. Nothing is deleted while it could still be needed to refuse a second use: a spent refresh token goes a day after it
- * was spent, for its text says whose it is (`oauth/secret`), so that its reuse is noticed as long as the family lives.
+ * What is over, and may be forgotten. Nothing is deleted while it could still be needed to refuse a second use: code and refresh token go with their
+ * authorization.
  */
 export const rulesOf = ({ config: { lifetimes } }: Deps): PruneRule[] => [
   { table: 'tickets', key: 'digest', where: `expires_at <= $now - ${aDay}` },
   { table: 'revoked_tokens', key: 'jti', where: `expires_at <= $now - ${aDay}` },
-  { table: 'codes', key: 'digest', where: `expires_at <= $now - ${aDay}` },
-  { table: 'refresh_tokens', key: 'digest', where: `expires_at <= $now - ${aDay}` },
   { table: 'authorizations', key: 'id', where: `expires_at <= $now - ${aDay}`, limit: 50 },
   { table: 'authorizations', key: 'id', where: `ended_at <= $now - ${7 * aDay}`, limit: 50 },
   { table: 'decisions', key: 'id', where: `last_at <= $now - ${lifetimes.decisions}` },
@@ -44,9 +42,10 @@ export async function deleteUnused(deps: Deps): Promise<void> {
   for (const client_id of await deps.store.clients.unused(now, mostAtOnce)) await deps.store.commit(deleteUnusedClient(client_id, now))
 }
 
-/** Every minute, until stopped. Failures are logged; the next minute tries again. */
-export function startJanitor(deps: Deps, every = 60_000): { stop: () => void } {
-  const timer = setInterval(async () => {
+/** Every minute, until stopped; stopped it is when the last round is over. Failures are logged; the next minute tries again. */
+export function startJanitor(deps: Deps, every = 60_000): { stop: () => Promise<void> } {
+  let round = Promise.resolve()
+  async function clean(): Promise<void> {
     try {
       const pruned = await pruneExpired(deps.store.engine, rulesOf(deps), deps.now())
       if (pruned > 0) deps.log.debug({ pruned }, 'removed what has ended')
@@ -55,7 +54,15 @@ export function startJanitor(deps: Deps, every = 60_000): { stop: () => void } {
     } catch (error) {
       deps.log.warn({ err: error }, 'could not remove what has ended; trying again in a minute')
     }
+  }
+  const timer = setInterval(() => {
+    round = round.then(clean)
   }, every)
   timer.unref()
-  return { stop: () => clearInterval(timer) }
+  return {
+    stop() {
+      clearInterval(timer)
+      return round
+    },
+  }
 }

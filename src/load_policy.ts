@@ -20,7 +20,7 @@ export function loadPolicy({ policy_file, secrets_directory }: Config, now: numb
     throw new PolicyError(`The policy file cannot be read: ${(cause as Error).message}`, { cause })
   }
   const compiled = compile(text)
-  if (!compiled.ok) throw new PolicyError(compiled.problems.map((problem) => inWords(policy_file, problem)).join('\n'))
+  if (!compiled.ok) throw new PolicyError(allInWords(policy_file, compiled.problems))
   const { policy } = compiled
   const secret_digests = new Map<string, string>()
   for (const client of policy.clients.values())
@@ -30,8 +30,15 @@ export function loadPolicy({ policy_file, secrets_directory }: Config, now: numb
 }
 
 /** `file:line:column: sentence`, as editors and people read it. */
-export const inWords = (file: string, { line, column, message, hint }: Problem): string =>
-  `${file}:${line}:${column}: ${message}${hint === undefined ? '' : ` ${hint}`}`
+export const inWords = (file: string, { line, column, severity, message, hint }: Problem): string =>
+  `${file}:${line}:${column}: ${severity === 'warning' ? 'warning: ' : ''}${message}${hint === undefined ? '' : ` ${hint}`}`
+
+/** A line for each, what must be mended first. */
+export const allInWords = (file: string, problems: readonly Problem[]): string =>
+  problems
+    .toSorted((a, b) => Number(a.severity === 'warning') - Number(b.severity === 'warning'))
+    .map((problem) => inWords(file, problem))
+    .join('\n')
 
 const fewestLetters = 16
 

@@ -10,6 +10,7 @@ import { StoreRefused } from './store/refused.ts'
 const terminal: Terminal = {
   env: process.env,
   interactive: process.stdout.isTTY === true,
+  columns: process.stdout.columns,
   write: (text) => void process.stdout.write(text),
   writeError: (text) => void process.stderr.write(text),
   untilStopped: (onReload) =>

@@ -4,4 +4,9 @@
  */
 import { createRequire } from 'node:module'
 
-export const http = createRequire(import.meta.url)('node:http') as typeof import('node:http')
+const load = createRequire(import.meta.url)
+
+export const http = load('node:http') as typeof import('node:http')
+
+/** `node:https`, where it is needed. */
+export const https = () => load('node:https') as typeof import('node:https')

@@ -23,29 +23,37 @@ export async function openState(
   { now, randomBytes, credentials }: { now: () => number; randomBytes: (size: number) => Buffer; credentials: string | undefined },
 ): Promise<State> {
   const lock = lockState(config.state_directory)
+  const closers: (() => Promise<void> | void)[] = [lock.release]
+  const close = async () => {
+    for (const one of closers.splice(0).reverse()) await one()
+  }
   try {
     const engine = await openSqlite(join(config.state_directory, 'meshidp.db'), { migrations })
+    closers.push(engine.close)
     const store = createStore(engine)
-    const directory = keysDirectoryOf(config, credentials)
-    if (!holdsKeys(directory)) {
-      if ((await store.meta.find('keys_made_at')) !== undefined)
-        throw new KeyError(
-          `The signing keys of this installation are missing from ${directory}. Put them back from a backup; new ones would make every token worthless.`,
-        )
-      await makeKeys(directory, randomBytes)
-      await store.commit([setMeta('keys_made_at', String(now()))])
-    }
-    const keys = loadKeys(directory)
-    return {
-      store,
-      keys,
-      async close() {
-        await engine.close()
-        lock.release()
-      },
-    }
+    const keys = await openKeys(keysDirectoryOf(config, credentials), store, { now, randomBytes })
+    return { store, keys, close }
   } catch (error) {
-    lock.release()
+    await close()
     throw error
   }
+}
+
+/** Whatever keys a database was once opened with, it is an old installation from then on. */
+async function openKeys(
+  directory: string,
+  store: Store,
+  { now, randomBytes }: { now: () => number; randomBytes: (size: number) => Buffer },
+): Promise<Keys> {
+  const isOld = (await store.meta.find('keys_since')) !== undefined
+  if (!holdsKeys(directory)) {
+    if (isOld)
+      throw new KeyError(
+        `The signing keys of this installation are missing from ${directory}. Put them back from a backup; new ones would make every token worthless.`,
+      )
+    await makeKeys(directory, randomBytes)
+  }
+  const keys = loadKeys(directory)
+  if (!isOld) await store.commit([setMeta('keys_since', String(now()))])
+  return keys
 }

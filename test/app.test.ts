@@ -135,7 +135,7 @@ test('CWE-770: a path that is too long for its variable is not found, and is not
 test('RFC 9110 §15.5.6: a method that an endpoint has not is 405 with what it has, and its body is not read', async (t) => {
   const { alice, issuer } = await start(t)
   for (const { path, methods, cors } of endpointsOf(issuer)) {
-    const has: string[] = [...methods, ...(methods.includes('GET') ? ['HEAD'] : []), ...(cors ? ['OPTIONS'] : [])]
+    const has: string[] = [...methods, ...(methods.join() === 'GET' ? ['HEAD'] : []), ...(cors ? ['OPTIONS'] : [])]
     for (const method of ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'].filter((one) => !has.includes(one))) {
       const answer = await alice.send(path, {
         method,

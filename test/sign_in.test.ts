@@ -22,7 +22,10 @@ test('OAuth 2.1 §4.1: a registered client signs its user in, refreshes, is intr
   assert.equal(tokens.expires_in, 300)
   const server = policyClient(first, 'wiki-server')
   const seen = await first.alice.introspect(server, tokens.access_token)
-  assert.deepEqual({ active: seen['active'], username: seen['username'], aud: seen['aud'], sub: seen['sub'] }, { active: true, username: 'alice@example.com', aud: wiki.resource, sub: 'userid:101' })
+  assert.deepEqual(
+    { active: seen['active'], username: seen['username'], aud: seen['aud'], sub: seen['sub'] },
+    { active: true, username: 'alice@example.com', aud: wiki.resource, sub: 'userid:101' },
+  )
 
   const second = await first.restart()
   const refreshed = await second.alice.refresh(client, tokens)

@@ -1,4 +1,5 @@
 /** meshidp as it is run for real: the daemon's own command, on a disk, with a mesh to ask. Only limits are lifted, in its files. */
+import { execFileSync } from 'node:child_process'
 import { existsSync, readFileSync } from 'node:fs'
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -10,6 +11,7 @@ import { LOAD_CORE } from '../machine.ts'
 import { REDIRECT_URI, type Server } from './server.ts'
 
 const root = new URL('../../', import.meta.url)
+const program = new URL('dist/bin/meshidp.mjs', root)
 const RESOURCE = 'https://api.bench.internal/mcp'
 
 export const meshidp: Server = {
@@ -18,6 +20,8 @@ export const meshidp: Server = {
   setup: 'SQLite, WAL, synchronous=FULL: an fsync behind every answer that changes something; whois asked over its socket',
 
   async prepare({ directory, port, idTokenAlg }) {
+    execFileSync(process.execPath, [fileURLToPath(new URL('scripts/build.mjs', root))])
+    const flags = /^#!.* node (--.*)$/m.exec(readFileSync(program, 'utf8'))?.[1]?.split(' ') ?? [] // as its own first line says
     const issuer = `http://localhost:${port}`
     const app = { client_id: 'app', client_secret: 'app-secret-0123456789' }
     const api = { client_id: 'api', client_secret: 'api-secret-0123456789' }
@@ -77,15 +81,7 @@ export const meshidp: Server = {
 
     return {
       issuer,
-      command: [
-        process.execPath,
-        '--liftoff-only', // as its own first line says
-        '--disable-sigusr1',
-        fileURLToPath(new URL('dist/bin/meshidp.mjs', root)),
-        'serve',
-        '--config',
-        files.config,
-      ],
+      command: [process.execPath, ...flags, fileURLToPath(program), 'serve', '--config', files.config],
       env: { NODE_ENV: 'production' },
       profile: {
         metadata_path: '/.well-known/openid-configuration',

@@ -10,7 +10,7 @@ import type { Decision } from '../store/decisions.ts'
 
 /** What the actions need; a command without a daemon has no mesh and no policy. */
 export type AdminDeps = Pick<Deps, 'store' | 'now'> & {
-  live?: Pick<Deps, 'identity' | 'policy' | 'health' | 'config'> & { reload: () => ReloadResult }
+  live?: Pick<Deps, 'identity' | 'policy' | 'health' | 'config'> & { reload: () => ReloadResult; addresses: () => string[] }
 }
 
 type Action<Input extends z.ZodType = z.ZodType> = { input: Input; run: (deps: AdminDeps, input: z.output<Input>) => Promise<object> }
@@ -18,7 +18,16 @@ type Action<Input extends z.ZodType = z.ZodType> = { input: Input; run: (deps: A
 const action = <Input extends z.ZodType>(input: Input, run: Action<Input>['run']): Action => ({ input, run: run as Action['run'] })
 
 const nothing = z.strictObject({})
-const limit = z.int().min(1).max(1000).default(100)
+
+/** The rows that a list holds at the most. */
+export const mostRows = 1000
+const limit = z.int().min(1).max(mostRows).default(100)
+
+/** The first `limit` rows of what `list` finds, and whether there are more. */
+async function page<Row>(name: string, limit: number, list: (limit: number) => Promise<Row[]>) {
+  const rows = await list(limit + 1)
+  return { [name]: rows.slice(0, limit), more: rows.length > limit }
+}
 
 /** A client as admins see it: never a digest. */
 const shownClient = ({ secret_digest, registration_token_digest: _, ...client }: StoredClient) => ({
@@ -50,10 +59,14 @@ export const actions = new Map<string, Action>([
     action(nothing, async ({ live }) => {
       if (!live) throw noDaemon()
       const { hash, loaded_at } = live.policy()
+      const mesh = live.identity.status()
+      const problem = live.health.policy_problem
       return {
+        ready: mesh.running && problem === null,
         issuer: live.config.issuer,
-        mesh: live.identity.status(),
-        policy: { file: live.config.policy_file, hash, loaded_at, problem: live.health.policy_problem },
+        listening: live.addresses(),
+        mesh,
+        policy: { file: live.config.policy_file, hash, loaded_at, problem },
       }
     }),
   ],
@@ -66,9 +79,9 @@ export const actions = new Map<string, Action>([
   ],
   [
     'clients.list',
-    action(z.strictObject({ after: z.string().default(''), limit }), async ({ store, now }, page) => ({
-      clients: (await store.clients.list(now(), page)).map(shownClient),
-    })),
+    action(z.strictObject({ after: z.string().default(''), limit }), ({ store, now }, { after, limit }) =>
+      page('clients', limit, async (limit) => (await store.clients.list(now(), { after, limit })).map(shownClient)),
+    ),
   ],
   [
     'clients.show',
@@ -91,7 +104,7 @@ export const actions = new Map<string, Action>([
         before: z.string().default('~'),
         limit,
       }),
-      async ({ store, now }, filter) => ({ authorizations: await store.authorizations.list(now(), filter) }),
+      ({ store, now }, filter) => page('authorizations', filter.limit, (limit) => store.authorizations.list(now(), { ...filter, limit })),
     ),
   ],
   [
@@ -112,7 +125,7 @@ export const actions = new Map<string, Action>([
         before: z.int().default(Number.MAX_SAFE_INTEGER),
         limit,
       }),
-      async ({ store }, filter) => ({ decisions: await store.decisions.list(filter) }),
+      ({ store }, filter) => page('decisions', filter.limit, (limit) => store.decisions.list({ ...filter, limit })),
     ),
   ],
   [

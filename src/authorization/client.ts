@@ -8,6 +8,7 @@ import { decide } from '../decide.ts'
 import type { ActivePolicy, Deps } from '../deps.ts'
 import { OAuthError } from '../oauth/error.ts'
 import type { Principal } from '../oauth/principal.ts'
+import { redirectHost } from '../oauth/redirect_uri.ts'
 import { keepMetadataDocument, type StoredClient } from '../store/clients.ts'
 
 const aQuarter = 90 * 86_400
@@ -28,11 +29,15 @@ export async function clientForCaller(
   const now = deps.now()
   const principal = await caller()
   const named = policy.clients.get(client_id)
-  const asked = { app: 'register', principal, via: 'cimd', hosts: [new URL(client_id).hostname], confidential: false } as const
-  const admit = (detail: Record<string, unknown> = {}) =>
-    decide(deps, policy, asked, { entry: 'register', detail: { client_id } }, { client_id, detail })
-  const decided = named ? undefined : await admit()
-  if (known && !isStale(known, now)) return known
+  const host = new URL(client_id).hostname
+  const admit = (redirect_uris: readonly string[], detail: Record<string, unknown> = {}) => {
+    const hosts = [host, ...redirect_uris.map((uri) => redirectHost(uri).host)]
+    const asked = { app: 'register', principal, via: 'cimd', hosts, confidential: false } as const
+    return decide(deps, policy, asked, { entry: 'register', detail: { client_id } }, { client_id, detail })
+  }
+  const fresh = known && !isStale(known, now) ? known : undefined
+  const decided = named ? undefined : await admit(fresh?.redirect_uris ?? [])
+  if (fresh) return fresh
 
   const document = await deps.documents.fetch(client_id, {
     principal: principalKey(principal),
@@ -55,7 +60,7 @@ export async function clientForCaller(
     unused_ttl: decided?.verdict.limits.client_ttl ?? aQuarter,
     fresh_until: document.expires_at,
   }
-  const writes = named ? [] : (await admit({ ignored, narrowed })).writes
+  const writes = named ? [] : (await admit(metadata.redirect_uris, { ignored, narrowed })).writes
   await deps.store.commit([keepMetadataDocument(stored), ...writes])
   return clientOfStore(stored, named)
 }

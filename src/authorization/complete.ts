@@ -4,10 +4,9 @@ import type { Decided } from '../decide.ts'
 import type { Deps } from '../deps.ts'
 import type { Reply } from '../http/endpoint.ts'
 import { redirect } from '../http/page.ts'
-import { newId } from '../oauth/identifier.ts'
 import type { UserPrincipal } from '../oauth/principal.ts'
 import { redirectWith } from '../oauth/redirect_uri.ts'
-import { digest, newSecret } from '../oauth/secret.ts'
+import { digest, newCode } from '../oauth/secret.ts'
 import { insertAuthorization } from '../store/authorizations.ts'
 import { insertCode } from '../store/codes.ts'
 import { setAuthTime } from '../store/consents.ts'
@@ -30,8 +29,8 @@ export async function complete(deps: Deps, { request, client, principal, decided
   const now = deps.now()
   const { lifetimes, issuer } = deps.config
   const { limits, scopes } = decided.verdict
-  const code = newSecret('code', deps.randomBytes)
-  const id = newId(now, deps.randomBytes)
+  const id = deps.newId()
+  const code = newCode(id, deps.randomBytes)
   const auth_time = authTime ?? now
   await deps.store.commit([
     ...writes,

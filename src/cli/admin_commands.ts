@@ -1,8 +1,10 @@
 /** The commands that ask the daemon: a subcommand is an action, what follows are its arguments, and a shape in which people read the answer. */
+import { mostRows } from '../admin/actions.ts'
 import { OAuthError } from '../oauth/error.ts'
 import { ask, Refused } from './ask.ts'
 import { type Command, UsageError, type Values } from './command.ts'
 import { configOption, readConfig } from './config_file.ts'
+import { record, text } from './record.ts'
 import { shownTime, table } from './table.ts'
 
 type Answer = Record<string, unknown>
@@ -12,39 +14,35 @@ type Subcommand = {
   /** Names of the words that follow. */
   words: readonly string[]
   /** Names of the options that become input. */
-  options?: readonly string[]
-  shown: (answer: Answer) => string
+  options?: readonly (keyof typeof inputs)[]
+  /** For people; `columns`: how wide, where that matters. */
+  shown: (answer: Answer, columns: number | undefined) => string
 }
 
-const text = (value: unknown) => (value === null || value === undefined || value === '' ? '–' : String(value))
+type Columns = Readonly<Record<string, (row: Row) => unknown>>
 
-const record = (answer: Answer): string => {
-  const width = Math.max(...Object.keys(answer).map((key) => key.length))
-  return Object.entries(answer)
-    .map(
-      ([key, value]) =>
-        `${key.padEnd(width)}  ${/_at$|^at$|_since$|_until$/.test(key) ? shownTime(value) : typeof value === 'object' && value !== null ? JSON.stringify(value) : text(value)}\n`,
-    )
-    .join('')
+/** The rows of a list as a table, or `none`; and a word where there are more of them. */
+function listed(rows: Row[], columns: Columns, { more }: Answer, width: number | undefined, none: string): string {
+  if (rows.length === 0) return `${none}\n`
+  const cells = rows.map((row) => Object.values(columns).map((cell) => text(cell(row))))
+  const note = more ? `\nThere are more than these ${rows.length}. See more with --limit N, or ask more closely.\n` : ''
+  return table(Object.keys(columns), cells, width) + note
 }
 
-const rowsOf = (answer: Answer, key: string) => answer[key] as Row[]
+const clientColumns: Columns = {
+  CLIENT: (client) => client.client_id,
+  NAME: (client) => (client.metadata as Row).client_name,
+  KIND: (client) => client.kind,
+  BY: (client) => client.owner_name,
+  'LAST USED': (client) => shownTime(client.used_at),
+}
 
 const clients: Record<string, Subcommand> = {
   list: {
     action: 'clients.list',
     words: [],
-    shown: (answer) =>
-      table(
-        ['CLIENT', 'NAME', 'KIND', 'BY', 'LAST USED'],
-        rowsOf(answer, 'clients').map((client) => [
-          text(client.client_id),
-          text((client.metadata as Row).client_name),
-          text(client.kind),
-          text(client.owner_name),
-          shownTime(client.used_at),
-        ]),
-      ),
+    options: ['limit'],
+    shown: (answer, width) => listed(answer.clients as Row[], clientColumns, answer, width, 'No software has registered.'),
   },
   show: { action: 'clients.show', words: ['client_id'], shown: record },
   revoke: {
@@ -54,23 +52,22 @@ const clients: Record<string, Subcommand> = {
   },
 }
 
+const authorizationColumns: Columns = {
+  AUTHORIZATION: (one) => one.id,
+  SINCE: (one) => shownTime(one.created_at),
+  PERSON: (one) => one.login,
+  CLIENT: (one) => one.client_id,
+  RESOURCE: (one) => one.resource,
+  SCOPES: (one) => one.scopes,
+}
+
 const authorizations: Record<string, Subcommand> = {
   list: {
     action: 'authorizations.list',
     words: [],
-    options: ['client_id', 'login'],
-    shown: (answer) =>
-      table(
-        ['AUTHORIZATION', 'PERSON', 'CLIENT', 'RESOURCE', 'SCOPES', 'SINCE'],
-        rowsOf(answer, 'authorizations').map((one) => [
-          text(one.id),
-          text(one.login),
-          text(one.client_id),
-          text(one.resource),
-          text(one.scopes),
-          shownTime(one.created_at),
-        ]),
-      ),
+    options: ['client', 'login', 'limit'],
+    shown: (answer, width) =>
+      listed(answer.authorizations as Row[], authorizationColumns, answer, width, 'There is no authorization that lives.'),
   },
   revoke: {
     action: 'authorizations.revoke',
@@ -79,119 +76,147 @@ const authorizations: Record<string, Subcommand> = {
   },
 }
 
+const decisionColumns: Columns = {
+  DECISION: (one) => one.id,
+  WHEN: (one) => shownTime(one.last_at),
+  OUTCOME: ({ outcome, count }) => (count === 1 ? outcome : `${outcome} ×${count}`),
+  AT: (one) => one.entry,
+  WHO: (one) => one.principal,
+  CLIENT: (one) => one.client_id,
+  'WHY OR WHAT': (one) => (one.outcome === 'denied' ? one.sentence : one.granted),
+}
+
 const decisions: Record<string, Subcommand> = {
   list: {
     action: 'decisions.list',
     words: [],
-    options: ['outcome', 'client_id', 'principal'],
-    shown: (answer) =>
-      table(
-        ['DECISION', 'WHEN', 'TIMES', 'OUTCOME', 'AT', 'WHO', 'CLIENT', 'WHY OR WHAT'],
-        rowsOf(answer, 'decisions').map((one) => [
-          text(one.id),
-          shownTime(one.last_at),
-          text(one.count),
-          text(one.outcome),
-          text(one.entry),
-          text(one.principal),
-          text(one.client_id),
-          text(one.outcome === 'denied' ? one.sentence : one.granted),
-        ]),
-      ),
+    options: ['outcome', 'client', 'principal', 'limit'],
+    shown: (answer, width) => listed(answer.decisions as Row[], decisionColumns, answer, width, 'No such decision was made.'),
   },
   show: { action: 'decisions.show', words: ['id'], shown: record },
 }
 
-const filters = {
-  client_id: { type: 'string', argument: 'ID', help: 'only of this client' },
-  login: { type: 'string', argument: 'LOGIN', help: 'only of this person' },
-  principal: { type: 'string', argument: 'NAME', help: 'only of this person or node' },
-  outcome: { type: 'string', argument: 'WORD', help: 'only "allowed" or only "denied"' },
+const reload: Record<string, Subcommand> = {
+  '': {
+    action: 'reload',
+    words: [],
+    shown: ({ ok, hash, problem }) =>
+      ok ? `Policy ${hash} is in force.\n` : `The last good policy (${hash}) stays in force:\n${problem}\n`,
+  },
+}
+
+/** The mesh in a sentence. */
+const meshInWords = ({ running, state, name, addresses, tailnet, strategy }: Row): string =>
+  running ? `${text(name)} (${text(addresses)}) of tailnet ${text(tailnet)}; identity by ${text(strategy)}` : `dark: ${text(state)}`
+
+const status: Record<string, Subcommand> = {
+  '': {
+    action: 'status',
+    words: [],
+    shown({ ready, issuer, listening, mesh, policy }) {
+      const { health } = mesh as { health: string[] }
+      const { file, hash, loaded_at, problem } = policy as Row
+      return record({
+        ready: ready ? 'yes' : 'no',
+        issuer,
+        listening,
+        mesh: meshInWords(mesh as Row),
+        ...(health.length > 0 && { health: health.join('\n') }),
+        policy: `${file}, ${text(hash).slice(0, 12)}, in force since ${shownTime(loaded_at)}`,
+        ...(problem !== null && { problem: `The file is not usable now, so the last good policy stays in force.\n${problem}` }),
+      })
+    },
+  },
+}
+
+/** Options that become input: under which name, and how they are written. */
+const inputs = {
+  client: { input: 'client_id', type: 'string', argument: 'ID', help: 'only of this client' },
+  login: { input: 'login', type: 'string', argument: 'LOGIN', help: 'only of this person' },
+  principal: { input: 'principal', type: 'string', argument: 'NAME', help: 'only of this person or node' },
+  outcome: { input: 'outcome', type: 'string', argument: 'WORD', help: 'only "allowed" or only "denied"' },
+  limit: { input: 'limit', type: 'string', argument: 'N', help: `so many at the most, up to ${mostRows}`, default: '100' },
 } as const
 
+function limitOf(value: string): number {
+  const limit = Number(value)
+  if (!Number.isInteger(limit) || limit < 1 || limit > mostRows)
+    throw new UsageError(`--limit must be a number from 1 to ${mostRows}, not ${value}.`)
+  return limit
+}
+
 /** A command of such subcommands; '' is the one without a name. */
-function adminCommand(summary: string, description: string, subcommands: Record<string, Subcommand>): Command {
-  const usage = Object.entries(subcommands)
-    .map(([name, { words }]) => [name, ...words.map((word) => word.toUpperCase())].join(' '))
-    .join(' | ')
-  const wanted = new Set(Object.values(subcommands).flatMap(({ options = [] }) => options))
-  return {
+function adminCommand(name: string, summary: string, description: string, subcommands: Record<string, Subcommand>): [string, Command] {
+  const usages = new Map(
+    Object.entries(subcommands).map(([sub, { words }]) => [sub, [sub, ...words.map((word) => word.toUpperCase())].join(' ')]),
+  )
+  const usage = [...usages.values()].join(' | ') || undefined
+  const wanted = new Set<string>(Object.values(subcommands).flatMap(({ options = [] }) => options))
+  const command: Command = {
     summary,
-    usage,
+    ...(usage !== undefined && { usage }),
     description,
     options: {
       config: configOption,
       json: { type: 'boolean', help: 'print the answer as JSON' },
-      ...Object.fromEntries(Object.entries(filters).filter(([name]) => wanted.has(name))),
+      ...Object.fromEntries(Object.entries(inputs).filter(([option]) => wanted.has(option))),
     },
     async run(terminal, values, words) {
-      const named = subcommands[''] ? '' : (words[0] ?? '')
-      const subcommand = Object.hasOwn(subcommands, named) ? subcommands[named] : undefined
-      const given = named === '' ? words : words.slice(1)
-      if (!subcommand || given.length !== subcommand.words.length) throw new UsageError(`Say: ${usage || 'nothing more'}`)
-      const answer = await ask(
-        readConfig(terminal, values),
-        subcommand.action,
-        inputOf(subcommand, given, values),
-        terminal.env.CREDENTIALS_DIRECTORY,
-      ).catch((error: Error) => {
-        throw error instanceof OAuthError ? new Refused(error.message) : error
-      })
-      terminal.write(values.json ? `${JSON.stringify(answer, null, 2)}\n` : subcommand.shown(answer))
-      return answer.ok === false ? 1 : 0
+      const sub = subcommands[''] ? '' : (words[0] ?? '')
+      const subcommand = Object.hasOwn(subcommands, sub) ? subcommands[sub] : undefined
+      if (!subcommand) throw new UsageError(`Say which: meshidp ${name} ${usage}`)
+      const given = sub === '' ? words : words.slice(1)
+      if (given.length !== subcommand.words.length) throw new UsageError(`Say: meshidp ${name} ${usages.get(sub)}`)
+      const config = readConfig(terminal, values)
+      const answer = await ask(config, subcommand.action, inputOf(subcommand, given, values), terminal.env.CREDENTIALS_DIRECTORY).catch(
+        (error: Error) => {
+          throw error instanceof OAuthError ? new Refused(error.message) : error
+        },
+      )
+      terminal.write(values.json ? `${JSON.stringify(answer, null, 2)}\n` : subcommand.shown(answer, terminal.columns))
+      return answer.ok === false || answer.ready === false ? 1 : 0
     },
   }
+  return [name, command]
 }
 
-const inputOf = ({ words, options = [] }: Subcommand, given: readonly string[], values: Values) => ({
-  ...Object.fromEntries(words.map((word, at) => [word, given[at]])),
-  ...Object.fromEntries(options.filter((option) => values[option] !== undefined).map((option) => [option, values[option]])),
-})
+const inputOf = ({ words, options = [] }: Subcommand, given: readonly string[], values: Values) =>
+  Object.fromEntries([
+    ...words.map((word, at) => [word, given[at]]),
+    ...options
+      .filter((option) => values[option] !== undefined)
+      .map((option) => [inputs[option].input, option === 'limit' ? limitOf(String(values[option])) : values[option]]),
+  ])
 
 export const adminCommands: [string, Command][] = [
-  [
+  adminCommand(
     'clients',
-    adminCommand(
-      'registered software: list, show, revoke',
-      'Software that registered itself or came by a metadata document. To revoke a client ends all its authorizations.',
-      clients,
-    ),
-  ],
-  [
+    'registered software: list, show, revoke',
+    'Software that registered itself or came by a metadata document. To revoke a client ends all its authorizations.',
+    clients,
+  ),
+  adminCommand(
     'authorizations',
-    adminCommand(
-      'what people allowed: list, revoke',
-      'Every code and token descends from an authorization; revoke it, and all of them are dead.',
-      authorizations,
-    ),
-  ],
-  [
+    'what people allowed: list, revoke',
+    'Every code and token descends from an authorization; revoke it, and all of them are dead.',
+    authorizations,
+  ),
+  adminCommand(
     'decisions',
-    adminCommand(
-      'what was decided, and why: list, show',
-      'Each decision with its reason; "show" adds the policy and the identity as they were then.',
-      decisions,
-    ),
-  ],
-  [
+    'what was decided, and why: list, show',
+    'Each decision with its reason; "show" adds the policy and the identity as they were then.',
+    decisions,
+  ),
+  adminCommand(
     'reload',
-    adminCommand(
-      'load the policy file again',
-      'Loads the policy file again. If it is not usable, the last good one stays, the reason is printed, and the exit code is 1.',
-      {
-        '': {
-          action: 'reload',
-          words: [],
-          shown: ({ ok, hash, problem }) =>
-            ok ? `Policy ${hash} is in force.\n` : `The last good policy (${hash}) stays in force:\n${problem}\n`,
-        },
-      },
-    ),
-  ],
-  [
+    'load the policy file again',
+    'Loads the policy file again. If it is not usable, the last good one stays, the reason is printed, and the exit code is 1.',
+    reload,
+  ),
+  adminCommand(
     'status',
-    adminCommand('how the daemon is', 'Issuer, mesh and policy of the running daemon.', {
-      '': { action: 'status', words: [], shown: record },
-    }),
-  ],
+    'how the daemon is',
+    'Issuer, mesh and policy of the running daemon. The exit code is 1 where it cannot do its work: the mesh is dark, or the policy file is not usable.',
+    status,
+  ),
 ]

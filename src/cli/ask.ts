@@ -7,7 +7,7 @@ import { type AdminDeps, runAction } from '../admin/actions.ts'
 import type { Config } from '../config.ts'
 import { systemClock } from '../daemon.ts'
 import { openState } from '../state.ts'
-import { StoreRefused } from '../store/refused.ts'
+import { StateInUse } from '../store/refused.ts'
 
 /** The daemon, or the state, would not do it; the message says why. */
 export class Refused extends Error {
@@ -15,10 +15,13 @@ export class Refused extends Error {
 }
 
 const nobodyListens = new Set(['ENOENT', 'ECONNREFUSED'])
+const notAllowed = new Set(['EACCES', 'EPERM'])
+const patience = 30_000
 
-/** Runs an admin's action by name. Throws Refused with the daemon's own sentence. */
+/** Runs an admin's action by name. Throws Refused with the daemon's own sentence, or one about the daemon. */
 export async function ask(config: Config, name: string, input: object, credentials: string | undefined): Promise<Record<string, unknown>> {
-  const client = new Client('http://control', { socketPath: join(config.runtime_directory, 'control.sock') })
+  const socketPath = join(config.runtime_directory, 'control.sock')
+  const client = new Client('http://control', { socketPath, headersTimeout: patience, bodyTimeout: patience })
   try {
     const { statusCode, body } = await client.request({
       method: 'POST',
@@ -30,10 +33,14 @@ export async function ask(config: Config, name: string, input: object, credentia
     if (statusCode !== 200) throw new Refused(String(answer.error_description))
     return answer
   } catch (error) {
-    if (!nobodyListens.has((error as NodeJS.ErrnoException).code ?? '')) throw error
-    return withoutDaemon(config, name, input, credentials)
+    if (error instanceof Refused) throw error
+    const { code = '', message } = error as NodeJS.ErrnoException
+    if (nobodyListens.has(code)) return withoutDaemon(config, name, input, credentials)
+    if (notAllowed.has(code))
+      throw new Refused(`This user may not open the control socket ${socketPath}. Run the command as the user that the daemon runs as.`)
+    throw new Refused(`The daemon behind ${socketPath} did not answer: ${message}. Its log may say why.`, { cause: error })
   } finally {
-    await client.close()
+    await client.destroy()
   }
 }
 
@@ -44,9 +51,13 @@ async function withoutDaemon(
   credentials: string | undefined,
 ): Promise<Record<string, unknown>> {
   if (!existsSync(join(config.state_directory, 'meshidp.db')))
-    throw new Refused(`No daemon is running, and there is no state in ${config.state_directory}.`)
+    throw new Refused(`No daemon is running, and this user finds no state in ${config.state_directory}.`)
   const state = await openState(config, { now: systemClock, randomBytes, credentials }).catch((error: Error) => {
-    throw error instanceof StoreRefused ? new Refused(`${error.message} Its control socket does not answer.`) : error
+    throw error instanceof StateInUse
+      ? new Refused(
+          `A daemon uses ${config.state_directory}, but has no control socket in ${config.runtime_directory}. It is starting or stopping just now, or has another "runtime_directory".`,
+        )
+      : error
   })
   try {
     const deps: AdminDeps = { store: state.store, now: systemClock }

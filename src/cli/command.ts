@@ -6,6 +6,8 @@ export type Terminal = {
   env: Readonly<Record<string, string | undefined>>
   /** Whether people read along. */
   interactive: boolean
+  /** How many letters a line has; undefined where nobody looks, or any number is right. */
+  columns?: number | undefined
   write: (text: string) => void
   writeError: (text: string) => void
   /** Resolves with the name of the signal that asks to stop; `onReload` hears of SIGHUP. */
@@ -22,7 +24,7 @@ export type Values = Record<string, string | boolean | undefined>
 export type Command = {
   /** One line, for the list of commands. */
   summary: string
-  /** What follows the command's name, such as "list | show CLIENT_ID". */
+  /** What follows the command's name, such as "list | show CLIENT_ID"; without it nothing may. */
   usage?: string
   /** Whole sentences, for the command's own help. */
   description: string

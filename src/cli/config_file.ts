@@ -12,10 +12,11 @@ export const configOption = {
 
 /** Where `meshidp dev` keeps its things, from the folder that it is started in. */
 export const developmentDirectory = '.dev'
+export const configName = 'config.hujson'
 
 /** Reads the configuration that the command line, the environment or a default place names. Throws UsageError, ConfigError. */
 export function readConfig({ env }: Pick<Terminal, 'env'>, values: Values): Config {
-  const places = ['/etc/meshidp/config.hujson', join(developmentDirectory, 'config.hujson')]
+  const places = [`/etc/meshidp/${configName}`, join(developmentDirectory, configName)]
   const file = (values.config as string | undefined) ?? env.MESHIDP_CONFIG ?? places.find((place) => existsSync(place))
   if (file === undefined)
     throw new UsageError(
@@ -27,5 +28,9 @@ export function readConfig({ env }: Pick<Terminal, 'env'>, values: Values): Conf
   } catch (cause) {
     throw new ConfigError(`The configuration cannot be read: ${(cause as Error).message}`, { cause })
   }
-  return parseConfig(text)
+  try {
+    return parseConfig(text)
+  } catch (cause) {
+    throw new ConfigError(`${file}: ${(cause as Error).message}`, { cause })
+  }
 }

@@ -1,34 +1,41 @@
 import { createHash, randomBytes } from 'node:crypto'
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { existsSync, lstatSync, mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { join, resolve } from 'node:path'
+import { join, relative, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { type Config, type ConfigInput, toConfig } from '../config.ts'
+import { type Config, ConfigError, type ConfigInput, toConfig } from '../config.ts'
 import { type Daemon, startDaemon } from '../daemon.ts'
 import type { Log } from '../deps.ts'
 import { type DevMesh, startDevMesh } from '../identity/dev_mesh.ts'
-import { inWords, PolicyError } from '../load_policy.ts'
+import { allInWords, PolicyError } from '../load_policy.ts'
 import { compile } from '../policy/index.ts'
+import { lockState } from '../store/lock.ts'
 import { type Command, UsageError } from './command.ts'
-import { developmentDirectory } from './config_file.ts'
+import { configName, developmentDirectory } from './config_file.ts'
 import { createLog } from './log.ts'
 
 export const examplePolicy = fileURLToPath(new URL('../../policy/example.hujson', import.meta.url))
 
 const longestSocketPath = 107
 
-/** A folder for sockets: the state directory, or a short one of its own where the kernel would not take the path. */
+/** A folder for sockets: the state directory, or a short one of its own where the kernel would not take the path. Throws ConfigError. */
 function socketDirectory(directory: string): string {
   if (Buffer.byteLength(join(directory, 'control.sock')) <= longestSocketPath) return directory
   const short = join(tmpdir(), `meshidp-${createHash('sha256').update(directory).digest('hex').slice(0, 12)}`)
   mkdirSync(short, { recursive: true, mode: 0o700 })
+  // Anybody can put something into the system's folder for temporary files, under a name that they can guess too.
+  const { uid, mode } = lstatSync(short)
+  if (uid !== statSync(directory).uid || mode & 0o077)
+    throw new ConfigError(
+      `${short}, where the sockets would be, is open to others. Remove it, or choose a state directory with a shorter path.`,
+    )
   return short
 }
 
 /** Makes the secrets that the policy names and that are not there yet. */
 function makeSecrets(policyFile: string, directory: string): void {
   const compiled = compile(readFileSync(policyFile, 'utf8'))
-  if (!compiled.ok) throw new PolicyError(compiled.problems.map((problem) => inWords(policyFile, problem)).join('\n'))
+  if (!compiled.ok) throw new PolicyError(allInWords(policyFile, compiled.problems))
   mkdirSync(directory, { recursive: true, mode: 0o700 })
   for (const { client_secret_file } of compiled.policy.clients.values()) {
     const file = client_secret_file && join(directory, client_secret_file)
@@ -36,7 +43,7 @@ function makeSecrets(policyFile: string, directory: string): void {
   }
 }
 
-export type Development = { config: Config; daemon: Daemon; mesh: DevMesh; close: () => Promise<void> }
+export type Development = { config: Config; configFile: string; daemon: Daemon; mesh: DevMesh; close: () => Promise<void> }
 
 /** Starts a daemon on a development mesh of its own, with everything that it needs below `directory`. `more` changes its configuration. */
 export async function startDevelopment({
@@ -53,8 +60,10 @@ export async function startDevelopment({
 >): Promise<Development> {
   const state_directory = resolve(directory)
   mkdirSync(state_directory, { recursive: true, mode: 0o700 })
+  lockState(state_directory).release() // throws where one runs here already: its configuration and its mesh are not to be replaced
   const runtime_directory = socketDirectory(state_directory)
   const socket = join(runtime_directory, 'mesh.sock')
+  const configFile = join(state_directory, configName)
   const written: ConfigInput = {
     issuer: `http://localhost:${port}`,
     state_directory,
@@ -68,16 +77,13 @@ export async function startDevelopment({
   }
   const config = toConfig(written)
   makeSecrets(config.policy_file, config.secrets_directory)
-  writeFileSync(
-    join(state_directory, 'config.hujson'),
-    `// Written by "meshidp dev" at each start.\n${JSON.stringify(written, null, 2)}\n`,
-    { mode: 0o600 },
-  )
+  writeFileSync(configFile, `// Written by "meshidp dev" at each start.\n${JSON.stringify(written, null, 2)}\n`, { mode: 0o600 })
   const mesh = await startDevMesh({ socket, ...(page && { page: { port: port + 1 } }) })
   try {
     const daemon = await startDaemon({ config, log, ...seams })
     return {
       config,
+      configFile,
       daemon,
       mesh,
       async close() {
@@ -91,7 +97,10 @@ export async function startDevelopment({
   }
 }
 
-const welcome = ({ config: { issuer, secrets_directory }, mesh }: Development) => `
+/** How a command is told of this daemon; from a checkout it finds the one in its default place by itself. */
+const told = (configFile: string) => (configFile === resolve(developmentDirectory, configName) ? '' : ` --config ${configFile}`)
+
+const welcome = ({ config: { issuer, secrets_directory, policy_file }, configFile, mesh }: Development) => `
   meshidp, on a development mesh of this computer only
 
   issuer       ${issuer}
@@ -105,9 +114,9 @@ const welcome = ({ config: { issuer, secrets_directory }, mesh }: Development) =
        curl --interface 127.0.0.3 ${issuer}/
   3. register software as mallory, be refused, and read why
        curl --interface 127.0.0.5 ${issuer}/register --json '{"redirect_uris":["http://127.0.0.1/cb"]}'
-       npm run -s meshidp -- decisions list
+       npm run -s meshidp -- decisions list${told(configFile)}
 
-  The policy is policy/example.hujson; edit it, then: npm run -s meshidp -- reload
+  The policy is ${relative('', policy_file)}; edit it, then: npm run -s meshidp -- reload${told(configFile)}
   Secrets of its clients are in ${secrets_directory}. Stop with Ctrl-C; tokens outlive it.
 `
 

@@ -1,5 +1,6 @@
 /** Every command, and the help that is made from them. */
 import { parseArgs } from 'node:util'
+import manifest from '../../package.json' with { type: 'json' }
 import { adminCommands } from './admin_commands.ts'
 import { type Command, type Terminal, UsageError } from './command.ts'
 import { dev } from './dev.ts'
@@ -12,7 +13,7 @@ const general = () => `meshidp: sign-in for a private mesh. Whois says who is ca
 Usage: meshidp COMMAND [OPTION …]
 
 ${aligned([...commands].map(([name, { summary }]) => [name, summary]))}
-meshidp COMMAND --help says more. Exit codes: 0 well, 1 falls short, 2 not understood.
+meshidp COMMAND --help says more; meshidp --version says which this is. Exit codes: 0 well, 1 falls short, 2 not understood.
 `
 
 const aligned = (rows: readonly (readonly [string, string])[]): string => {
@@ -35,13 +36,19 @@ export async function run(terminal: Terminal, argv: readonly string[]): Promise<
     terminal.write(general())
     return name === undefined ? 2 : 0
   }
+  if (name === '--version') {
+    terminal.write(`${manifest.version}\n`)
+    return 0
+  }
   const command = commands.get(name)
-  if (!command) throw new UsageError(`There is no command "${name}". See: meshidp --help`)
+  if (!command) throw new UsageError(`There is no ${name.startsWith('-') ? 'option' : 'command'} "${name}". See: meshidp --help`)
   const { values, positionals } = parsed(name, command, rest)
   if (values.help) {
     terminal.write(helpOf(name, command))
     return 0
   }
+  if (command.usage === undefined && positionals.length > 0)
+    throw new UsageError(`"${positionals[0]}" means nothing after "meshidp ${name}". See: meshidp ${name} --help`)
   return command.run(terminal, values, positionals)
 }
 
@@ -52,6 +59,9 @@ function parsed(name: string, { options }: Command, args: string[]) {
       positionals: string[]
     }
   } catch (cause) {
-    throw new UsageError(`${(cause as Error).message} See: meshidp ${name} --help`, { cause })
+    throw new UsageError(`${misunderstood(cause as Error)} See: meshidp ${name} --help`, { cause })
   }
 }
+
+/** Node's words, without its advice, which is about another thing. */
+const misunderstood = ({ message }: Error): string => `${message.replace(/\. To specify .*$/s, '').replace(/\.$/, '')}.`

@@ -4,7 +4,6 @@ import { admitted, information, isConfidential, requireKnownOrigin } from '../au
 import { nameOf, recordDenial } from '../decide.ts'
 import { bearerError, bearerOf, type Endpoint, json } from '../http/endpoint.ts'
 import { OAuthError } from '../oauth/error.ts'
-import { newId } from '../oauth/identifier.ts'
 import { digest, newSecret } from '../oauth/secret.ts'
 import { insertRegisteredClient, type StoredClient } from '../store/clients.ts'
 import { GuardFailed } from '../store/engine.ts'
@@ -23,7 +22,7 @@ export const register: Endpoint = {
       throw bearerError('invalid_token', 'No initial access tokens are given out here: the mesh says who registers. Send no Authorization.')
     const principal = await callerOf(deps, request.connection)
     const now = deps.now()
-    const client_id = `dcr_${newId(now, deps.randomBytes)}`
+    const client_id = `dcr_${deps.newId()}`
     const { metadata, decided } = await admitted(deps, request, { policy, principal, client_id })
     const { limits } = decided.verdict
     const client_secret = isConfidential(metadata) ? newSecret('client_secret', deps.randomBytes) : undefined

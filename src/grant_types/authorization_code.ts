@@ -3,9 +3,10 @@ import type { Deps } from '../deps.ts'
 import { OAuthError } from '../oauth/error.ts'
 import { optional, required } from '../oauth/parse.ts'
 import { isCodeVerifier, matchesChallenge } from '../oauth/pkce.ts'
-import { digest, firstRefreshToken } from '../oauth/secret.ts'
+import { authorizationOfCode, digest, firstRefreshToken, sameDigest } from '../oauth/secret.ts'
 import { type Authorization, endAuthorization, isLive } from '../store/authorizations.ts'
 import { type Code, consumeCode } from '../store/codes.ts'
+import { insertRefreshToken } from '../store/refresh_tokens.ts'
 import type { GrantType, TokenRequest } from './index.ts'
 import { decideToday } from './today.ts'
 
@@ -16,9 +17,12 @@ const unknown = () =>
 export const authorization_code: GrantType = {
   async authorize(deps, request) {
     const { client, params, now } = request
-    const code = await deps.store.codes.find(digest(required(params, 'code')))
-    const authorization = code && (await deps.store.authorizations.find(code.authorization_id))
-    if (!code || !authorization || authorization.client_id !== client.client_id) throw unknown()
+    const text = required(params, 'code')
+    const id = authorizationOfCode(text)
+    const code = id === undefined ? undefined : await deps.store.codes.find(id)
+    const authorization =
+      code && sameDigest(code.digest, digest(text)) ? await deps.store.authorizations.find(code.authorization_id) : undefined
+    if (!code || authorization?.client_id !== client.client_id) throw unknown()
     checkBinding(code, request)
     if (code.consumed_at !== null) throw await usedAgain(deps, request, authorization)
     if (code.expires_at <= now || !isLive(authorization, now)) throw unknown()
@@ -34,10 +38,16 @@ export const authorization_code: GrantType = {
       scopes: verdict.scopes,
       limits: verdict.limits,
       nonce: code.nonce,
-      refresh: refreshes ? { token: firstRefreshToken(authorization.id, deps.randomBytes, deps.keys.succession), isNew: true } : null,
+      refresh: refreshes ? firstOf(deps, authorization) : null,
       writes: [consumeCode(code, now), ...writes],
     }
   },
+}
+
+/** The refresh token that begins a family. */
+function firstOf({ randomBytes, keys, now }: Deps, { id }: Authorization) {
+  const token = firstRefreshToken(id, randomBytes, keys.succession)
+  return { token, keep: (expires_at: number) => insertRefreshToken(id, digest(token), now(), expires_at) }
 }
 
 /** The code is used by whom it was made for. A failure spends and revokes nothing: it may be a stranger's guess (OAuth 2.1 §7.5.2). */

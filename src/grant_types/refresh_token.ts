@@ -2,10 +2,10 @@ import { recordDenial } from '../decide.ts'
 import type { Deps } from '../deps.ts'
 import { OAuthError } from '../oauth/error.ts'
 import { required } from '../oauth/parse.ts'
-import { digest, familyOf, successorOf } from '../oauth/secret.ts'
+import { digest, familyOf, sameDigest, successorOf } from '../oauth/secret.ts'
 import { type Authorization, endAuthorization, isLive } from '../store/authorizations.ts'
 import type { Write } from '../store/engine.ts'
-import { consumeRefreshToken, type RefreshToken, replayRefreshToken } from '../store/refresh_tokens.ts'
+import { type RefreshFamily, replayRefreshToken, rotateRefreshToken } from '../store/refresh_tokens.ts'
 import type { GrantType, TokenRequest } from './index.ts'
 import { decideToday, narrowed } from './today.ts'
 
@@ -15,21 +15,19 @@ export const refresh_token: GrantType = {
     const { client, params, now } = request
     const token = required(params, 'refresh_token')
     const { succession } = deps.keys
-    const held = await deps.store.refreshTokens.find(digest(token))
-    const family = held?.authorization_id ?? familyOf(token, succession)
-    const authorization = family === undefined ? undefined : await deps.store.authorizations.find(family)
-    if (authorization?.client_id !== client.client_id)
+    const id = familyOf(token, succession)
+    const family = id === undefined ? undefined : await deps.store.refreshTokens.find(id)
+    const authorization = family && (await deps.store.authorizations.find(family.authorization_id))
+    if (!family || authorization?.client_id !== client.client_id)
       throw new OAuthError('invalid_grant', 'This refresh token is not known here. Sign in again.')
-    const current = held?.consumed_at === null ? held : await deps.store.refreshTokens.current(authorization.id)
-    if (!current || current.expires_at <= now || !isLive(authorization, now))
+    if (family.expires_at <= now || !isLive(authorization, now))
       throw new OAuthError('invalid_grant', 'This refresh token has ended: it expired, or was revoked. Sign in again.')
 
     const successor = successorOf(token, authorization.id, succession)
     const scopes = narrowed(authorization.scopes.split(' '), params)
-    const isNew = current === held
-    const spend = isNew
-      ? consumeRefreshToken(current, now, scopes.join(' '))
-      : await replay(deps, request, { authorization, held, current, successor, scopes: scopes.join(' ') })
+    const keep = sameDigest(family.digest, digest(token))
+      ? (expires_at: number) => rotateRefreshToken(family, digest(successor), scopes.join(' '), now, expires_at)
+      : await replay(deps, request, { authorization, family, spent: digest(token), scopes: scopes.join(' ') })
     const { principal, resource, verdict, writes } = await decideToday(deps, request, 'refresh_token', authorization, scopes)
     return {
       authorization,
@@ -39,19 +37,16 @@ export const refresh_token: GrantType = {
       scopes: verdict.scopes,
       limits: verdict.limits,
       nonce: null,
-      refresh: { token: successor, isNew },
-      writes: [spend, ...writes],
+      refresh: { token: successor, keep },
+      writes,
     }
   },
 }
 
 type Spent = {
   authorization: Authorization
-  /** Undefined where it was spent so long ago that its row is gone. */
-  held: RefreshToken | undefined
-  /** The one token of the family that is still to be used. */
-  current: RefreshToken
-  successor: string
+  family: RefreshFamily /** Digest of the token that was shown. */
+  spent: string
   scopes: string
 }
 
@@ -59,15 +54,16 @@ type Spent = {
  * A spent token. Within the grace, asked for the same again, and while its successor is unused, it yields that successor once more: two processes
  * of a client race, and answers get lost. Otherwise one of its two holders is a thief, and the family ends.
  */
-async function replay(deps: Deps, request: TokenRequest, { authorization, held, current, successor, scopes }: Spent): Promise<Write> {
+async function replay(deps: Deps, request: TokenRequest, { authorization, family, spent, scopes }: Spent): Promise<() => Write> {
   const { refresh_grace } = deps.config.lifetimes
   const { refresh_replays } = deps.config.limits
-  const isRepeat = current.digest === digest(successor) && request.now - (held?.consumed_at ?? 0) <= refresh_grace
-  if (!held || !isRepeat) throw await reused(deps, request, authorization)
-  if (held.consumed_with !== scopes)
+  const isLast = family.previous_digest !== null && sameDigest(family.previous_digest, spent)
+  const elapsed = request.now - (family.rotated_at ?? 0)
+  if (!isLast || elapsed > refresh_grace || refresh_grace === 0) throw await reused(deps, request, authorization)
+  if (family.rotated_for !== scopes)
     throw new OAuthError('invalid_grant', 'This refresh token was just used for other scopes. Use its successor.')
-  if (held.replays >= refresh_replays) throw new OAuthError('invalid_grant', 'This refresh token was used too often. Use its successor.')
-  return replayRefreshToken(held, current.digest, refresh_replays)
+  if (family.replays >= refresh_replays) throw new OAuthError('invalid_grant', 'This refresh token was used too often. Use its successor.')
+  return () => replayRefreshToken(family, request.now, refresh_replays)
 }
 
 /** RFC 9700 §4.14.2: ends the family; resolves with the refusal, after its row is on disk. */

@@ -1,13 +1,12 @@
 /** Where the application listens: only where the mesh (or this very machine) can reach it, never on the wildcard address. */
 import { chmodSync, readFileSync, rmSync, statSync } from 'node:fs'
-import type { Server as HttpServer } from 'node:http'
-import https from 'node:https'
-import type { ListenOptions, Server } from 'node:net'
+import type { Server as HttpServer, RequestListener } from 'node:http'
+import type { ListenOptions } from 'node:net'
 import type { FastifyInstance } from 'fastify'
 import { type Config, ConfigError } from '../config.ts'
 import type { Log } from '../deps.ts'
 import type { Identity } from '../identity/identity.ts'
-import { http } from '../node_http.ts'
+import { http, https } from '../node_http.ts'
 
 export type Listeners = {
   /** What is listened on now, for people. */
@@ -48,19 +47,20 @@ function places(
 }
 
 /**
- * Starts listening, and resolves when at least one place is open. An address that is not there yet (the mesh is down) is tried again until it is; what
- * cannot work at all rejects: a taken port, a wrong configuration, plain http where others could listen in.
+ * Starts listening, and resolves when every place that is there is open. An address that is not there yet (the mesh is down) is tried again until it is;
+ * what cannot work at all rejects: a taken port, a wrong configuration, plain http where others could listen in.
  */
 export async function listen(app: FastifyInstance, config: Config, identity: Identity, log: Log): Promise<Listeners> {
-  const { tls_certificate_file, tls_key_file } = config.listen
-  const tls =
-    tls_certificate_file && tls_key_file
-      ? { cert: readFileSync(tls_certificate_file), key: readFileSync(tls_key_file), minVersion: 'TLSv1.2' as const }
-      : undefined
+  const tls = certificateOf(config)
   await app.ready()
-  const make = (): Server => (tls ? https.createServer({ ...timeouts, ...tls }, app.routing) : http.createServer(timeouts, app.routing))
-  const open = new Map<string, Server>()
+  const open = new Map<string, HttpServer>()
   let closed = false
+  const answer: RequestListener = (request, response) => {
+    // RFC 9112 §9.6: who has more to ask while the daemon stops, asks on a new connection, of the next one.
+    if (closed) response.shouldKeepAlive = false
+    app.routing(request, response)
+  }
+  const make = (): HttpServer => (tls ? https().createServer({ ...timeouts, ...tls }, answer) : http.createServer(timeouts, answer))
   let timer: NodeJS.Timeout | undefined
 
   async function openAll(): Promise<void> {
@@ -78,7 +78,7 @@ export async function listen(app: FastifyInstance, config: Config, identity: Ide
         open.set(name, server)
         log.info({ address: name }, `listening on ${name}`)
       } catch (cause) {
-        if ((cause as NodeJS.ErrnoException).code !== 'EADDRNOTAVAIL') throw sentence(cause as NodeJS.ErrnoException, name)
+        if ((cause as NodeJS.ErrnoException).code !== 'EADDRNOTAVAIL') throw inWords(cause as NodeJS.ErrnoException, name)
         log.warn({ address: name }, `${name} is not an address of this machine yet; trying again`)
       }
     }
@@ -104,7 +104,7 @@ export async function listen(app: FastifyInstance, config: Config, identity: Ide
   }
 }
 
-function nameOf(server: Server): string {
+function nameOf(server: HttpServer): string {
   const address = server.address()
   return typeof address === 'string'
     ? address
@@ -113,34 +113,80 @@ function nameOf(server: Server): string {
       : ''
 }
 
-function opened(server: Server, place: ListenOptions): Promise<void> {
-  if (place.path !== undefined && isStaleSocket(place.path)) rmSync(place.path)
-  return new Promise((resolve, reject) => {
-    server.once('error', reject)
-    server.listen(place, () => {
-      server.off('error', reject)
-      if (place.path !== undefined) chmodSync(place.path, 0o600)
+function opened(server: HttpServer, place: ListenOptions): Promise<void> {
+  const listening = () =>
+    new Promise<void>((resolve, reject) => {
+      server.once('error', reject)
+      server.listen(place, () => {
+        server.off('error', reject)
+        resolve()
+      })
+    })
+  return place.path === undefined ? listening() : onSocket(place.path, listening)
+}
+
+/**
+ * Listens (`listening`) on a unix socket that nobody but this user can open. One that a killed daemon left behind is replaced: the state's lock is ours by
+ * now, so nobody listens there. Throws ConfigError.
+ */
+export async function onSocket(path: string, listening: () => Promise<unknown>): Promise<void> {
+  try {
+    if (statSync(path, { throwIfNoEntry: false })?.isSocket()) rmSync(path)
+    await listening()
+    chmodSync(path, 0o600)
+  } catch (cause) {
+    throw inWords(cause as NodeJS.ErrnoException, path, socketSentences)
+  }
+}
+
+/** How long an answer may still take when the daemon stops, and how often is looked who has got theirs. Milliseconds. */
+const stopping = { patience: 5000, every: 20 }
+
+/** Finishes what is being answered, waits for nobody who is silent. */
+function closeGracefully(server: HttpServer): Promise<void> {
+  return new Promise((resolve) => {
+    const sweep = setInterval(() => server.closeIdleConnections(), stopping.every)
+    const end = setTimeout(() => server.closeAllConnections(), stopping.patience)
+    server.close(() => {
+      clearInterval(sweep)
+      clearTimeout(end)
       resolve()
     })
   })
 }
 
-/** A socket file that a killed daemon left behind. The state's lock is ours by now, so nobody listens on it. */
-export const isStaleSocket = (path: string): boolean => statSync(path, { throwIfNoEntry: false })?.isSocket() === true
-
-/** Finishes what is being answered, waits for nobody who is silent. */
-export function closeGracefully(server: Server): Promise<void> {
-  return new Promise((resolve) => {
-    server.close(() => resolve())
-    if ('closeIdleConnections' in server) (server as HttpServer).closeIdleConnections()
-    setTimeout(() => 'closeAllConnections' in server && (server as HttpServer).closeAllConnections(), 5000).unref()
-  })
+/** Certificate and key, looked at once so that a bad one is said at the start. Throws ConfigError. */
+function certificateOf({ listen: { tls_certificate_file, tls_key_file } }: Config) {
+  if (tls_certificate_file === undefined && tls_key_file === undefined) return undefined
+  if (tls_certificate_file === undefined || tls_key_file === undefined)
+    throw new ConfigError('"listen.tls_certificate_file" and "listen.tls_key_file" go together: name both, or neither.')
+  try {
+    const tls = { cert: readFileSync(tls_certificate_file), key: readFileSync(tls_key_file), minVersion: 'TLSv1.2' as const }
+    https().createServer(tls) // throws for what is no certificate
+    return tls
+  } catch (cause) {
+    throw new ConfigError(
+      `The certificate ${tls_certificate_file} with the key ${tls_key_file} cannot be used: ${(cause as Error).message}`,
+      { cause },
+    )
+  }
 }
 
-const sentences = new Map([
-  ['EADDRINUSE', (name: string) => `${name} is in use by another program. Stop that one, or choose another port.`],
-  ['EACCES', (name: string) => `This user may not listen on ${name}. Choose a port above 1023, or give the service CAP_NET_BIND_SERVICE.`],
+type Sentences = ReadonlyMap<string, (name: string) => string>
+
+const sentences: Sentences = new Map([
+  ['EADDRINUSE', (name) => `${name} is in use by another program. Stop that one, or choose another port.`],
+  ['EACCES', (name) => `This user may not listen on ${name}. Choose a port above 1023, or give the service CAP_NET_BIND_SERVICE.`],
 ])
 
-const sentence = (cause: NodeJS.ErrnoException, name: string) =>
-  new ConfigError(sentences.get(cause.code ?? '')?.(name) ?? `Cannot listen on ${name}: ${cause.message}`, { cause })
+const socketSentences: Sentences = new Map([
+  ['EADDRINUSE', (path) => `${path} is there already, and is no socket. Move it away.`],
+  ['EACCES', (path) => `This user may not make the socket ${path}. Give its folder to this user, or choose another one.`],
+  ['EINVAL', (path) => `The path ${path} is too long for a unix socket, which takes 107 bytes. Choose a shorter folder.`],
+  ['ENOENT', (path) => `The socket ${path} cannot be made: its folder is missing.`],
+])
+
+const inWords = (cause: NodeJS.ErrnoException, name: string, words: Sentences = sentences) =>
+  cause instanceof ConfigError
+    ? cause
+    : new ConfigError(words.get(cause.code ?? '')?.(name) ?? `Cannot listen on ${name}: ${cause.message}`, { cause })

@@ -1,6 +1,6 @@
 /** The signing keys: files of mode 0600 (or systemd credentials), one private JWK each. Never rows, never logged. */
-import { createPrivateKey, createPublicKey, type JsonWebKey, type KeyObject } from 'node:crypto'
-import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
+import { createPrivateKey, createPublicKey, createSecretKey, type JsonWebKey, type KeyObject } from 'node:crypto'
+import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { calculateJwkThumbprint, exportJWK, generateKeyPair } from 'jose'
 
@@ -17,7 +17,7 @@ export type Keys = {
   /** RFC 7517 §5: public members only. */
   jwks: { keys: Record<string, unknown>[] }
   /** The key of the refresh tokens' succession (HMAC-SHA256). */
-  succession: Buffer
+  succession: KeyObject
 }
 
 /** The keys cannot be used; the message says which file, and what to do. */
@@ -29,22 +29,25 @@ const keyFile = /^signing-.*\.jwk\.json$/
 const successionFile = 'succession.key'
 const publicMembers = ['kty', 'crv', 'x', 'y', 'n', 'e'] as const
 
-/** Makes a key for each algorithm and the succession key in `directory` (0700, files 0600). For a new installation only. */
+/**
+ * Makes a key for each algorithm and the succession key in `directory` (0700, files 0600). For a new installation only. All of them appear at once: one
+ * that was killed in between finds none at its next start, and begins again.
+ */
 export async function makeKeys(directory: string, randomBytes: (size: number) => Buffer): Promise<void> {
-  mkdirSync(directory, { recursive: true, mode: 0o700 })
-  chmodSync(directory, 0o700)
+  const unfinished = `${directory}.unfinished`
+  rmSync(unfinished, { recursive: true, force: true })
+  mkdirSync(unfinished, { recursive: true, mode: 0o700 })
   for (const alg of algorithms) {
     const { privateKey } = await generateKeyPair(alg, { extractable: true, modulusLength: 2048 })
     const jwk = await exportJWK(privateKey)
     const kid = await calculateJwkThumbprint(jwk)
-    writeFileSync(
-      join(directory, `signing-${alg.toLowerCase()}-${kid}.jwk.json`),
-      `${JSON.stringify({ ...jwk, kid, alg, use: 'sig' })}\n`,
-      { mode: 0o600, flag: 'wx' },
-    )
+    writePrivate(join(unfinished, `signing-${alg.toLowerCase()}-${kid}.jwk.json`), JSON.stringify({ ...jwk, kid, alg, use: 'sig' }))
   }
-  writeFileSync(join(directory, successionFile), `${randomBytes(32).toString('base64url')}\n`, { mode: 0o600, flag: 'wx' })
+  writePrivate(join(unfinished, successionFile), randomBytes(32).toString('base64url'))
+  renameSync(unfinished, directory)
 }
+
+const writePrivate = (file: string, text: string) => writeFileSync(file, `${text}\n`, { mode: 0o600, flag: 'wx', flush: true })
 
 /** Whether `directory` holds any key: then it is an installation, and what is missing from it is a fault, not a beginning. */
 export const holdsKeys = (directory: string): boolean =>
@@ -53,13 +56,17 @@ export const holdsKeys = (directory: string): boolean =>
 function readPrivate(file: string): string {
   const { mode } = statSync(file)
   if ((mode & 0o077) !== 0) throw new KeyError(`${file} can be read by others (mode ${(mode & 0o777).toString(8)}). Run: chmod 600 ${file}`)
-  return readFileSync(file, 'utf8')
+  try {
+    return readFileSync(file, 'utf8')
+  } catch (cause) {
+    throw new KeyError(`The key ${file} cannot be read: ${(cause as Error).message}`, { cause })
+  }
 }
 
 /** One file → key. RFC 8725 §3.5: RSA of 2048 bits at least. */
 function readSigningKey(file: string): SigningKey {
   try {
-    const jwk = JSON.parse(readPrivate(file)) as JsonWebKey & { kid: string; alg: Algorithm }
+    const jwk = jsonOf(readPrivate(file)) as JsonWebKey & { kid: string; alg: Algorithm }
     const privateKey = createPrivateKey({ key: jwk, format: 'jwk' })
     const fits = { ES256: jwk.crv === 'P-256', RS256: (privateKey.asymmetricKeyDetails?.modulusLength ?? 0) >= 2048 }[jwk.alg]
     if (!jwk.kid || !fits) throw new KeyError(`needs a "kid", and an "alg" of ${algorithms.join(' or ')} that fits the key`)
@@ -67,9 +74,18 @@ function readSigningKey(file: string): SigningKey {
   } catch (cause) {
     if (cause instanceof KeyError && cause.message.includes(file)) throw cause
     throw new KeyError(
-      `The signing key ${file} cannot be used: ${(cause as Error).message}. Put it back from a backup; a new one would make every token worthless.`,
+      `The signing key ${file} cannot be used: ${(cause as Error).message.replace(/\.$/, '')}. Put it back from a backup; a new one would make every token worthless.`,
       { cause },
     )
+  }
+}
+
+function jsonOf(text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch {
+    // The parser's own words quote the text, which is a private key.
+    throw new KeyError('it is not valid JSON')
   }
 }
 
@@ -93,10 +109,10 @@ export function loadKeys(directory: string): Keys {
   const secret = join(directory, successionFile)
   if (!existsSync(secret))
     throw new KeyError(`${secret} is missing. Put it back from a backup; without it refresh tokens cannot be rotated.`)
-  const succession = Buffer.from(readPrivate(secret).trim(), 'base64url')
-  if (succession.length !== 32) throw new KeyError(`${secret} must hold 32 bytes in base64url.`)
+  const bytes = Buffer.from(readPrivate(secret).trim(), 'base64url')
+  if (bytes.length !== 32) throw new KeyError(`${secret} must hold 32 bytes in base64url.`)
 
-  return { signing: (alg) => signing[alg], all, succession, jwks: { keys: all.map(publicJwk) } }
+  return { signing: (alg) => signing[alg], all, succession: createSecretKey(bytes), jwks: { keys: all.map(publicJwk) } }
 }
 
 function publicJwk({ kid, alg, publicKey }: SigningKey): Record<string, unknown> {

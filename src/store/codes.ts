@@ -1,9 +1,9 @@
-/** Authorization codes (RFC 6749 §4.1.2): by digest, once, for a minute. */
+/** Authorization codes (RFC 6749 §4.1.2), one for each authorization: by digest, once, for a minute. */
 import type { Engine, Write } from './engine.ts'
 
 export type Code = {
-  digest: string
   authorization_id: string
+  digest: string
   /** S256, base64url; null only for a confidential client of the policy whose PKCE is waived. */
   code_challenge: string | null
   redirect_uri: string
@@ -13,18 +13,19 @@ export type Code = {
 }
 
 export const codes = (engine: Engine) => ({
-  find: (digest: string) => engine.get<Code>('SELECT * FROM codes WHERE digest = $digest', { digest }),
+  find: (authorization_id: string) =>
+    engine.get<Code>('SELECT * FROM codes WHERE authorization_id = $authorization_id', { authorization_id }),
 })
 
 export const insertCode = (code: Code): Write => ({
-  sql: `INSERT INTO codes (digest, authorization_id, code_challenge, redirect_uri, nonce, expires_at)
-    VALUES ($digest, $authorization_id, $code_challenge, $redirect_uri, $nonce, $expires_at)`,
+  sql: `INSERT INTO codes (authorization_id, digest, code_challenge, redirect_uri, nonce, expires_at)
+    VALUES ($authorization_id, $digest, $code_challenge, $redirect_uri, $nonce, $expires_at)`,
   params: { ...code },
 })
 
 /** Spends the code; the commit fails if someone else did so first. */
-export const consumeCode = ({ digest }: Code, now: number): Write => ({
-  sql: 'UPDATE codes SET consumed_at = $now WHERE digest = $digest AND consumed_at IS NULL',
-  params: { digest, now },
+export const consumeCode = ({ authorization_id }: Code, now: number): Write => ({
+  sql: 'UPDATE codes SET consumed_at = $now WHERE authorization_id = $authorization_id AND consumed_at IS NULL',
+  params: { authorization_id, now },
   expect: 1,
 })

@@ -7,13 +7,13 @@ import { mkdirSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import Database from 'better-sqlite3'
 import { createPrivate } from './private_file.ts'
-import { StoreRefused } from './refused.ts'
+import { StateInUse, StoreRefused } from './refused.ts'
 
 export type StateLock = { release(): void }
 
 /**
  * Makes `dir` where it is missing (0700) and takes its lock. Keep the answer for as long as the lock is to be held.
- * Throws StoreRefused where another process has it, or where others than the owner can enter the directory.
+ * Throws StateInUse where another process has it, StoreRefused where others than the owner can enter the directory.
  */
 export function lockState(dir: string): StateLock {
   mkdirSync(dir, { recursive: true, mode: 0o700 })
@@ -27,7 +27,7 @@ export function lockState(dir: string): StateLock {
   } catch (error) {
     db.close()
     if ((error as { code?: unknown }).code !== 'SQLITE_BUSY') throw error
-    throw new StoreRefused(`Another meshidp is using ${dir}. Stop it first, or give this one a state directory of its own.`, error)
+    throw new StateInUse(`Another meshidp is using ${dir}. Stop it first, or give this one a state directory of its own.`, error)
   }
   return { release: () => void db.close() }
 }

@@ -5,3 +5,6 @@ export class StoreRefused extends Error {
     this.name = 'StoreRefused'
   }
 }
+
+/** Another process holds the lock of the state directory. */
+export class StateInUse extends StoreRefused {}

@@ -23,6 +23,8 @@ export type SqliteOptions = {
 
 /** Commits that share a transaction, at most: a flood must not hold the event loop for more than a few milliseconds. */
 const GROUP = 64
+/** Rounds of the event loop in which commits gather, at most. */
+const ROUNDS = 4
 /** Commits that wait, at most. More than the disk can bear in half a second: better refused now than answered too late. */
 const WAITING = 4096
 /** How often a lock that another program holds is tried again, in milliseconds. */
@@ -74,7 +76,14 @@ export async function openSqlite(file: string, { migrations, busyTimeout = 2000 
   function schedule(): void {
     if (scheduled) return
     scheduled = true
-    setImmediate(flush)
+    gather(0, ROUNDS)
+  }
+
+  /** As long as every round of the event loop brings more, another one is waited for: where nothing comes, that costs microseconds. */
+  function gather(before: number, rounds: number): void {
+    const { length } = waiting
+    if (rounds === 0 || length === before || length >= GROUP) flush()
+    else setImmediate(() => gather(length, rounds - 1))
   }
 
   function flush(): void {

@@ -3,13 +3,11 @@ import type { Client } from '../clients/client.ts'
 import type { ActivePolicy, Deps } from '../deps.ts'
 import type { Claims } from '../keys/jwt.ts'
 import type { UserPrincipal } from '../oauth/principal.ts'
-import { digest } from '../oauth/secret.ts'
 import { evaluate, type Limits, type Resource } from '../policy/index.ts'
 import type { Authorization } from '../store/authorizations.ts'
 import { authorizationLives } from '../store/authorizations.ts'
 import { clientUsed, isUseDue } from '../store/clients.ts'
 import type { Write } from '../store/engine.ts'
-import { insertRefreshToken } from '../store/refresh_tokens.ts'
 import { claimsOf, subjectOf } from './claims.ts'
 
 /** What a grant type has found to be right; all that is left is to make it so. */
@@ -23,8 +21,8 @@ export type Issuable = {
   limits: Limits
   /** From the authorization request; null where there was none. */
   nonce: string | null
-  /** The refresh token to hand out, and whether it is new (its row is to be written). */
-  refresh: { token: string; isNew: boolean } | null
+  /** The refresh token to hand out, and the write that keeps it until then (seconds); its guard also says that the authorization lives. */
+  refresh: { token: string; keep: (expires_at: number) => Write } | null
   /** What this spends, and the decision's row. Guards in it that fail run the grant type once more. */
   writes: readonly Write[]
 }
@@ -56,14 +54,11 @@ export async function issueTokens(deps: Deps, policy: ActivePolicy, issuable: Is
     ? deps.jwts.sign('JWT', client.id_token_alg, idTokenClaims(deps, policy, issuable, now))
     : undefined
 
-  const writes = [...issuable.writes]
-  if (refresh?.isNew) {
-    const idle = issuable.limits.refresh_token_ttl ?? deps.config.lifetimes.refresh_token_idle
-    const expires_at = Math.min(now + idle, authorization.expires_at)
-    writes.push(insertRefreshToken({ digest: digest(refresh.token), authorization_id: authorization.id, created_at: now, expires_at }))
-  } else {
-    writes.push(authorizationLives(authorization.id, now))
-  }
+  const idle = issuable.limits.refresh_token_ttl ?? deps.config.lifetimes.refresh_token_idle
+  const writes = [
+    refresh ? refresh.keep(Math.min(now + idle, authorization.expires_at)) : authorizationLives(authorization.id, now),
+    ...issuable.writes,
+  ]
   if (client.stored && isUseDue(client.stored, now)) writes.push(clientUsed(client.client_id, now))
   await deps.store.commit(writes)
 

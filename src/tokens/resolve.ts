@@ -1,8 +1,8 @@
 /** What a token that somebody shows is: one of ours that lives, or nothing. */
 import type { Deps } from '../deps.ts'
-import { digest, prefixes } from '../oauth/secret.ts'
+import { digest, familyOf, prefixes, sameDigest } from '../oauth/secret.ts'
 import { type Authorization, isLive } from '../store/authorizations.ts'
-import type { RefreshToken } from '../store/refresh_tokens.ts'
+import type { RefreshFamily } from '../store/refresh_tokens.ts'
 
 /** RFC 9068 §2.2, as `tokens/issue` writes them. */
 export type AccessTokenClaims = {
@@ -20,7 +20,7 @@ export type AccessTokenClaims = {
 
 export type ResolvedToken =
   | { kind: 'access_token'; claims: AccessTokenClaims; authorization: Authorization }
-  | { kind: 'refresh_token'; row: RefreshToken; authorization: Authorization }
+  | { kind: 'refresh_token'; row: RefreshFamily; authorization: Authorization }
 
 const longestToken = 8192
 
@@ -41,9 +41,10 @@ export async function resolveAccessToken(deps: Deps, token: string): Promise<(Re
 }
 
 async function resolveRefreshToken(deps: Deps, token: string): Promise<ResolvedToken | undefined> {
-  const row = await deps.store.refreshTokens.find(digest(token))
+  const id = familyOf(token, deps.keys.succession)
+  const row = id === undefined ? undefined : await deps.store.refreshTokens.find(id)
   const now = deps.now()
-  if (!row || row.consumed_at !== null || row.expires_at <= now) return undefined
+  if (!row || !sameDigest(row.digest, digest(token)) || row.expires_at <= now) return undefined
   const authorization = await deps.store.authorizations.find(row.authorization_id)
   return authorization && isLive(authorization, now) ? { kind: 'refresh_token', row, authorization } : undefined
 }

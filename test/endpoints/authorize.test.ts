@@ -5,7 +5,7 @@ import { runAction } from '../../src/admin/actions.ts'
 import { Unavailable } from '../../src/oauth/error.ts'
 import { assertCode, assertLinkBack, assertPage, assertSentBack, counts, decisionOf, textOf, withoutTrace } from '../support/answers.ts'
 import { changedPolicy, grafanaCallback, policyClient, wiki } from '../support/example_policy.ts'
-import { type Answer, type AuthorizeParams, challengeOf, formText, newVerifier, type Person } from '../support/person.ts'
+import { type Answer, type AuthorizeParams, challengeOf, formText, newVerifier, type Person, personAt } from '../support/person.ts'
 import { freePort, type Started, start } from '../support/start.ts'
 import { changeMesh } from '../support/token_request.ts'
 
@@ -354,6 +354,7 @@ test('OpenID Connect Core §3.1.2.1: auth_time is when this person last showed u
     Number(decodeJwt((await person.signIn(client, { ...openid, ...params })).id_token ?? '').auth_time)
   const first = clock.now()
   assert.equal(await authTime(alice, { max_age: '0' }), first)
+  assertPage(await alice.authorize(grafana, { ...openid, max_age: '0' }), 200)
   clock.advance({ seconds: 10 })
   assert.equal(await authTime(alice, {}), first)
   assert.equal(await authTime(alice, { max_age: '10' }), first)
@@ -493,7 +494,7 @@ test('RFC 9700 §4.2: no code and no state ever reaches the log [threats 83]', a
   await alice.authorize(await alice.register(), { ...wiki, state, response_type: 'token' })
   assert.ok(logged.length > 0)
   const all = JSON.stringify(logged)
-  for (const secret of [code, code.slice(4), state]) assert.ok(!all.includes(secret))
+  for (const secret of [code, code.slice(-43), state]) assert.ok(!all.includes(secret))
   assert.deepEqual(await started.daemon.deps.store.engine.all('SELECT digest FROM codes WHERE digest = $code', { code }), [])
 })
 
@@ -511,6 +512,9 @@ test('who is nobody, or nobody in person, gets a page with the reason; nothing i
   await withoutTrace(started, async () => {
     for (const whose of [grafana, client])
       assertPage(await ci.authorize(whose, openid), 403, /ci-runner.* is tagged \(tag:ci\), so it belongs to no person/)
+    // S5: on the daemon's own node any process could be asking.
+    await changeMesh(started, { browser: 'idp' })
+    assertPage(await personAt(t, started.issuer, '127.0.0.1').authorize(grafana, openid), 403, /from the machine that meshidp runs on/)
     const before = started.mesh.document().machines['alice-laptop']
     await refusedAs({ 'alice-laptop': { removed: true } }, /The mesh knows nobody at 127\.0\.0\.2/)
     await refusedAs({ 'alice-laptop': { removed: false, expired: true } }, /has expired.*"tailscale up"/)

@@ -33,6 +33,23 @@ async function update(
   assert.equal(answer.status, 200, answer.text)
 }
 
+/** The next so many answers wait for each other once they have read their ticket: so they overlap for sure. */
+function meetAtTicket({ daemon }: Started, many: number): void {
+  const { tickets } = daemon.deps.store
+  const { find } = tickets
+  const gate = Promise.withResolvers<void>()
+  let here = 0
+  tickets.find = async (digest) => {
+    const ticket = await find(digest)
+    if (++here === many) {
+      tickets.find = find
+      gate.resolve()
+    }
+    await gate.promise
+    return ticket
+  }
+}
+
 test('OAuth 2.1 §7.9: the page says who you are, what asks and who brought it, where the answer goes, for what, and each scope [threats 71, 74, 76, 77, 80]', async (t) => {
   const started = await start(t)
   const { alice, bob } = started
@@ -201,6 +218,7 @@ test('of many answers at the same moment one counts: one code, or one refusal [t
   const { alice } = started
   const client = await alice.register()
   const page = await alice.authorize(client, wiki)
+  meetAtTicket(started, 20)
   const answers = await inParallel(20, () => alice.answer(page, 'approve'))
   assert.equal(answers.filter(({ status }) => status === 303).length, 1)
   for (const answer of answers.filter(({ status }) => status !== 303)) assertPage(answer, 400, /answered already/)
@@ -208,6 +226,7 @@ test('of many answers at the same moment one counts: one code, or one refusal [t
   assert.deepEqual([authorizations, codes, spent], [1, 1, 1])
 
   const again = await alice.authorize(client, { ...wiki, prompt: 'consent' })
+  meetAtTicket(started, 20)
   const mixed = await inParallel(20, (index) => alice.answer(again, index % 2 === 0 ? 'deny' : 'approve'))
   const [winner, ...others] = mixed.filter(({ status }) => status === 303)
   assert.equal(others.length, 0)
@@ -313,6 +332,7 @@ test("an approval is judged on today's policy: what is no longer given is left o
   assertLinkBack(started, page, 'access_denied', client, 403)
   assert.match(textOf(page), /alice@example\.com may not use resource:wiki/)
   assert.ok(decisionOf(textOf(page)))
+  assertPage(await alice.answer(narrowed, 'approve'), 400, /answered already/)
   const withoutGrafana = changedPolicy((policy) => {
     policy.grants = policy.grants.filter(({ dst }) => !dst?.includes('client:grafana'))
   })
@@ -372,6 +392,8 @@ test('MCP, confused deputy: "always" asks each time, "once" until more is wanted
   assert.ok(!(await asked(alice, {})), 'a no to one request takes nothing back')
 
   assert.ok(!(await asked(alice, { resource: '', scope: 'openid' }, grafana)))
+  assert.ok(started.setPolicy(wikiGrant({ consent: 'always' })).ok)
+  assert.ok(await asked(alice, {}), 'what was agreed under "once" counts no more')
   const never = started.setPolicy(wikiGrant({ consent: 'never' }))
   assert.ok(
     !never.ok && /Consent may be skipped only for software that this file names/.test(never.problem),

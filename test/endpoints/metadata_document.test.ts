@@ -225,10 +225,13 @@ test('CIMD §8.8: who may not bring software, or not from there, makes no fetch;
   const { decisions } = (await runAction(daemon.deps, 'decisions.list', { principal: 'mallory@other.com' })) as { decisions: unknown[] }
   assert.equal(decisions.length, 1, 'and however many names she invents, one row')
 
-  assert.equal(started.setPolicy(withRegistration({ via: ['cimd'], redirect_uris: ['client.test'] })).ok, true)
+  const allow = (...hosts: string[]) => started.setPolicy(withRegistration({ via: ['cimd'], redirect_uris: ['client.test', ...hosts] })).ok
+  assert.equal(allow(), true)
+  pageOf(await alice.authorize(client, wiki), 403, /but not software like this/, 'its redirect URIs lead elsewhere')
+  assert.equal(allow('127.0.0.1'), true)
   await alice.signIn(client, wiki)
   pageOf(await mallory.authorize(client, wiki), 403, /may not register software/, 'known by now, and still not for her')
-  assert.equal(there.asked.length, 1)
+  assert.equal(there.asked.length, 2)
 })
 
 test("CIMD §8.6: nobody can send us to somebody else's server more often than the budget says; a crowd at one URL is one fetch [threats 202]", async (t) => {
@@ -304,7 +307,10 @@ test('CIMD §6.3: who agreed to the software is asked again when its redirect UR
   await alice.signIn(client, wiki)
   assert.equal((await alice.authorize(client, wiki)).status, 303, 'agreed once')
   assert.equal((await alice.authorize(publish({ client_name: 'Better notes' }), wiki)).status, 303)
-  for (const members of [{ redirect_uris: [redirect_uri, 'https://a.example/cb'] }, { jwks_uri: 'https://a.example/jwks' }]) {
+  for (const members of [
+    { redirect_uris: [redirect_uri, 'https://a.example/cb'] },
+    { redirect_uris: [redirect_uri, 'https://a.example/cb'], jwks_uri: 'https://a.example/jwks' },
+  ]) {
     assert.equal((await alice.authorize(publish(members), wiki)).status, 200, JSON.stringify(members))
     await alice.signIn(client, wiki)
     assert.equal((await alice.authorize(client, wiki)).status, 303)

@@ -245,7 +245,7 @@ test('A client that is deleted while /token runs gets 401, and no token is left 
   const orphans =
     'SELECT r.digest FROM refresh_tokens AS r JOIN authorizations AS a ON a.id = r.authorization_id WHERE a.ended_at IS NULL LIMIT 10'
   assert.deepEqual(await daemon.deps.store.engine.all(orphans, {}), [])
-  assert.deepEqual(await daemon.deps.store.engine.all('SELECT digest FROM refresh_tokens WHERE consumed_at IS NOT NULL LIMIT 10', {}), [])
+  assert.deepEqual(await daemon.deps.store.engine.all('SELECT digest FROM refresh_tokens WHERE rotated_at IS NOT NULL LIMIT 10', {}), [])
 })
 
 test('Whatever wins between /token and the deletion of the client: 200 or 401, and afterwards nothing lives [threats 124]', async (t) => {
@@ -273,11 +273,16 @@ test('Whatever wins between /token and the deletion of the client: 200 or 401, a
 test('A guard that fails again and again is 503 with Retry-After, and nothing is spent', async (t) => {
   let stuck = false
   const started = await start(t, { randomBytes: (size) => (stuck ? Buffer.alloc(size, 7) : randomBytes(size)) })
-  const { alice } = started
+  const { alice, clock } = started
   const client = await alice.register()
-  const tokens = await alice.signIn(client, wiki)
-  stuck = true // every decision now has the id of the one before
-  const second = await alice.refresh(client, tokens)
+  let second = await alice.signIn(client, wiki)
+  stuck = true
+  clock.advance({ seconds: 1 })
+  for (let round = 0; round < 4; round++) second = await alice.refresh(client, second)
+  // Without chance, and with the same second beginning once more, every decision gets the id of one that is there already.
+  clock.advance({ seconds: -1 })
+  await alice.register()
+  clock.advance({ seconds: 1 })
   const before = await spendable(started)
   const refusal = (await alice.refresh(client, second).catch((refusal: unknown) => refusal)) as Refusal
   assertRefused(refusal.answer, 'temporarily_unavailable', 503)

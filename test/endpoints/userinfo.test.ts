@@ -169,6 +169,21 @@ test('userinfo after the end: expired, revoked, or with its client gone [threats
   refused(await userinfo(alice, fourth.access_token), 401, 'invalid_token')
 })
 
+test('a client that the policy names no longer has no userinfo and no living tokens [threats 110, 299]', async (t) => {
+  const started = await start(t)
+  const { alice } = started
+  const { access_token: token } = await alice.signIn(policyClient(started, 'grafana', grafanaCallback), { scope: 'openid' })
+  const without = changedPolicy((policy) => {
+    delete policy.clients['client:grafana']
+    policy.grants = policy.grants
+      .map((grant) => ({ ...grant, ...(grant.dst && { dst: grant.dst.filter((one) => one !== 'client:grafana') }) }))
+      .filter(({ dst }) => dst?.length !== 0)
+  })
+  assert.equal(started.setPolicy(without).ok, true)
+  const body = refused(await userinfo(alice, token), 401, 'invalid_token')
+  assert.match(String(body.error_description), /client:grafana is not known any more/)
+})
+
 test('while the mesh is dark nobody is called invalid: 503 with Retry-After', async (t) => {
   const { alice, mesh } = await start(t)
   const { access_token: token } = await alice.signIn(await alice.register(), { scope: 'openid' })

@@ -17,8 +17,7 @@ const refresh = (
 const isActive = async (started: Started, token: string) =>
   (await started.alice.introspect(policyClient(started, 'wiki-server'), token)).active
 
-const unspent = ({ daemon }: Started) =>
-  daemon.deps.store.engine.all('SELECT digest FROM refresh_tokens WHERE consumed_at IS NULL LIMIT 1000', {})
+const unspent = ({ daemon }: Started) => daemon.deps.store.engine.all('SELECT digest FROM refresh_tokens LIMIT 1000', {})
 
 const both = { ...wiki, scope: 'wiki:read wiki:write' }
 

@@ -75,26 +75,17 @@ test('The lifetimes that a grant names are those of its tokens [threats 148]', a
   await assert.rejects(alice.refresh(client, second), { error: 'invalid_grant' })
 })
 
-test('A chain of a thousand rotations is a day of rows, and yet its first token, used again, ends the family [threats 152]', async (t) => {
+test('A chain of a thousand rotations is one row, and yet its first token, used again, ends the family [threats 152]', async (t) => {
   const started = await start(t, { config: { log_level: 'silent' } })
-  const { alice, clock, daemon } = started
+  const { alice, clock } = started
   const client = await alice.register()
   const first = await alice.signIn(client, wiki)
   let tokens: Tokens = first
-  let most = 0
   for (let step = 1; step <= 1000; step++) {
     clock.advance({ minutes: 15 })
     tokens = await alice.refresh(client, tokens)
-    if (step % 50) continue
-    await prune(started)
-    most = Math.max(most, await rows(started))
   }
-  assert.ok(most <= 97, `${most} rows are left of 96 rotations a day`)
-  const { engine } = daemon.deps.store
-  assert.deepEqual(
-    await engine.all('SELECT digest FROM refresh_tokens WHERE consumed_at IS NULL LIMIT 10', {}),
-    await engine.all('SELECT digest FROM refresh_tokens ORDER BY created_at DESC LIMIT 1', {}),
-  )
+  assert.equal(await rows(started), 1)
 
   const [family, , mark] = first.refresh_token?.split('.') ?? []
   const forged = [family, 'A'.repeat(43), mark].join('.')

@@ -80,7 +80,7 @@ export function assertCode({ issuer }: Started, answer: Answer, { redirect_uri, 
   const tail = url.slice(redirect_uri.length)
   const expected = new URLSearchParams(tail.slice(1))
   const code = expected.get('code') ?? ''
-  assert.match(code, /^mic_[\w-]{43}$/)
+  assert.match(code, /^mic_[\w.-]{43,}$/)
   const pairs = [['code', code], ...(state === null ? [] : [['state', state]]), ['iss', issuer]]
   assert.deepEqual([tail[0], [...expected]], [redirect_uri.includes('?') ? '&' : '?', pairs])
   return code

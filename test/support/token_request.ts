@@ -43,7 +43,7 @@ export const spendable = async ({ daemon }: Pick<Started, 'daemon'>) => {
   const { engine } = daemon.deps.store
   const [codes, tokens, authorizations] = await Promise.all([
     engine.all('SELECT digest, consumed_at FROM codes ORDER BY digest LIMIT 5000', {}),
-    engine.all('SELECT digest, consumed_at, replays FROM refresh_tokens ORDER BY digest LIMIT 5000', {}),
+    engine.all('SELECT digest, previous_digest, replays FROM refresh_tokens ORDER BY digest LIMIT 5000', {}),
     engine.all('SELECT id, ended_at FROM authorizations ORDER BY id LIMIT 5000', {}),
   ])
   return { codes, tokens, authorizations }

@@ -1,0 +1,147 @@
+// Writes the documents that the code knows best, so that they never say anything else: `npm run docs`. With --check nothing is written; it fails where a
+// file is not what would be written.
+import { execFileSync } from 'node:child_process'
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { dirname, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { z } from 'zod'
+import type { Terminal } from '../src/cli/command.ts'
+import { commands, run } from '../src/cli/index.ts'
+import { configSchema } from '../src/config.ts'
+import { policyDocument } from '../src/policy/document.ts'
+
+const root = fileURLToPath(new URL('../', import.meta.url))
+const made = '<!-- Made by "npm run docs"; what is written here by hand is lost. -->'
+
+type Schema = {
+  type?: string
+  enum?: readonly unknown[]
+  minimum?: number
+  exclusiveMinimum?: number
+  maximum?: number
+  items?: Schema
+  properties?: Record<string, Schema>
+  required?: readonly string[]
+  default?: unknown
+  description?: string
+}
+
+const jsonSchema = (schema: z.ZodType) => z.toJSONSchema(schema, { io: 'input' }) as Schema
+
+/** A cell of a table: `|` ends one, also within code. */
+const row = (...cells: readonly string[]) => `| ${cells.map((cell) => cell.replaceAll('|', '\\|')).join(' | ')} |`
+const code = (text: string) => `\`${text}\``
+
+function typeOf({ type = '', enum: values, minimum, exclusiveMinimum, maximum, items }: Schema): string {
+  if (values) return values.map((value) => code(String(value))).join(', ')
+  if (items) return `list of ${typeOf(items)}`
+  if (type !== 'integer') return type === 'string' ? 'text' : type
+  const least = exclusiveMinimum === undefined ? minimum : exclusiveMinimum + 1
+  const bounds = [least, maximum].map((bound) => (bound === undefined || Math.abs(bound) === Number.MAX_SAFE_INTEGER ? undefined : bound))
+  if (bounds.every((bound) => bound === undefined)) return 'whole number'
+  return bounds[1] === undefined ? `whole number, at least ${bounds[0]}` : `whole number, ${bounds[0]} to ${bounds[1]}`
+}
+
+/** One line a key, those of objects by their whole path. `standard`: the default of the object around, where it has one as a whole. */
+function keysOf({ properties = {}, required = [] }: Schema, path = '', standard: Record<string, unknown> = {}): string[] {
+  return Object.entries(properties).flatMap(([name, schema]) => {
+    const value = schema.default ?? standard[name]
+    if (schema.properties) return keysOf(schema, `${path}${name}.`, value as Record<string, unknown>)
+    const shown = value !== undefined ? code(JSON.stringify(value)) : path === '' && required.includes(name) ? 'required' : '–'
+    return [row(code(path + name), typeOf(schema), shown, schema.description ?? '')]
+  })
+}
+
+const configuration = () => `${made}
+
+# Configuration
+
+One file of JSON with comments and trailing commas. \`meshidp\` takes the one that \`--config\` names, else \`$MESHIDP_CONFIG\`, else
+\`/etc/meshidp/config.hujson\`. An unknown key is refused. Durations are whole seconds unless it says otherwise. Examples are in
+[operations.md](operations.md).
+
+${row('Key', 'Type', 'Default', 'What it does')}
+${row('---', '---', '---', '---')}
+${keysOf(jsonSchema(configSchema)).join('\n')}
+`
+
+/** What a command line prints. */
+async function printed(...argv: readonly string[]): Promise<string> {
+  let text = ''
+  const write = (more: string) => {
+    text += more
+  }
+  const terminal: Terminal = { env: {}, interactive: false, write, writeError: write, untilStopped: async () => '' }
+  await run(terminal, argv)
+  return text.trimEnd()
+}
+
+const block = (text: string) => `\`\`\`text\n${text}\n\`\`\``
+
+async function commandLine(): Promise<string> {
+  const parts = [`${made}\n\n# Commands\n\n${block(await printed('--help'))}`]
+  for (const name of commands.keys()) parts.push(`## ${name}\n\n${block(await printed(name, '--help'))}`)
+  return `${parts.join('\n\n')}\n`
+}
+
+const policySchema = () => `${JSON.stringify({ title: 'The policy file of meshidp', ...jsonSchema(policyDocument) }, null, 2)}\n`
+
+/** A string that ends in `[threats 1, 2]`, in any quotes. */
+const titled = /(['"`])((?:\\.|(?!\1)[^\\\n])*?) *\[threats ([\d, ]+)\]\1/g
+
+function threats(): string {
+  const files = readdirSync(join(root, 'test'), { recursive: true, encoding: 'utf8' }).filter((file) => file.endsWith('.ts'))
+  const covered = files.flatMap((file) =>
+    [...readFileSync(join(root, 'test', file), 'utf8').matchAll(titled)].flatMap(([, , title = '', numbers = '']) =>
+      numbers.split(',').map((number) => ({ number: Number(number), title: title.replaceAll(/\\(['"`])/g, '$1'), file })),
+    ),
+  )
+  const sorted = covered.sort((a, b) => a.number - b.number || (a.file < b.file ? -1 : Number(a.file > b.file)))
+  const shown = (text: string) => text.replaceAll(/[*_<>`$\\[\]]/g, '\\$&')
+  const items = [...Map.groupBy(sorted, ({ number }) => number)].map(([number, tests]) =>
+    [`- **${number}**`, ...tests.map(({ title, file }) => `  - ${shown(title)} ([${file}](../test/${file}))`)].join('\n'),
+  )
+  return `${made}
+
+# Threats and the tests that cover them
+
+A test whose title ends in "threats" and numbers, in brackets, covers those numbers of the project's list of threats; this list is read from the titles.
+What the server does about them as a whole is told in [security.md](security.md).
+
+${items.join('\n')}
+`
+}
+
+const documents = new Map<string, () => string | Promise<string>>([
+  ['docs/configuration.md', configuration],
+  ['docs/commands.md', commandLine],
+  ['docs/threats.md', threats],
+  ['policy/policy.schema.json', policySchema],
+])
+
+/** As the linter wants it. */
+const formatted = (name: string, text: string) =>
+  execFileSync(join(root, 'node_modules/.bin/biome'), ['format', `--stdin-file-path=${name}`], { cwd: root, input: text, encoding: 'utf8' })
+
+const existing = (file: string) => {
+  try {
+    return readFileSync(file, 'utf8')
+  } catch {
+    return undefined
+  }
+}
+
+const stale: string[] = []
+for (const [name, make] of documents) {
+  const [file, text] = [join(root, name), formatted(name, await make())]
+  if (existing(file) === text) continue
+  stale.push(name)
+  if (process.argv.includes('--check')) continue
+  mkdirSync(dirname(file), { recursive: true })
+  writeFileSync(file, text)
+  console.log(`${name} is written.`)
+}
+if (process.argv.includes('--check')) {
+  for (const name of stale) console.error(`${name} is not what the code says any more. Run: npm run docs`)
+  if (stale.length > 0) process.exitCode = 1
+}
