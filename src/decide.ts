@@ -23,51 +23,17 @@ export type Recent = {
 
 export const nothingRecent = (): Recent => ({ kept: new Set(), denials: new Map(), redeeming: new Map() })
 
+const always = <Code extends ErrorCode>(code: Code) => ({ no_grant: code, scope: code, target: code, identity: code, client: code })
+
 /** Where something is asked; each has its words for "no" (RFC 6749 §4.1.2.1, §5.2; RFC 6750 §3.1; RFC 7591 §3.2.2). */
 const refusals = {
-  authorize: {
-    no_grant: 'access_denied',
-    scope: 'invalid_scope',
-    target: 'invalid_target',
-    identity: 'access_denied',
-    client: 'access_denied',
-  },
-  authorization_code: {
-    no_grant: 'invalid_grant',
-    scope: 'invalid_grant',
-    target: 'invalid_grant',
-    identity: 'invalid_grant',
-    client: 'invalid_grant',
-  },
-  refresh_token: {
-    no_grant: 'invalid_grant',
-    scope: 'invalid_grant',
-    target: 'invalid_grant',
-    identity: 'invalid_grant',
-    client: 'invalid_grant',
-  },
-  register: {
-    no_grant: 'access_denied',
-    scope: 'access_denied',
-    target: 'access_denied',
-    identity: 'access_denied',
-    client: 'access_denied',
-  },
-  introspect: {
-    no_grant: 'access_denied',
-    scope: 'access_denied',
-    target: 'access_denied',
-    identity: 'access_denied',
-    client: 'access_denied',
-  },
-  userinfo: {
-    no_grant: 'invalid_token',
-    scope: 'invalid_token',
-    target: 'invalid_token',
-    identity: 'invalid_token',
-    client: 'invalid_token',
-  },
-  admin: { no_grant: 'access_denied', scope: 'access_denied', target: 'access_denied', identity: 'access_denied', client: 'access_denied' },
+  authorize: { ...always('access_denied'), scope: 'invalid_scope', target: 'invalid_target' },
+  authorization_code: always('invalid_grant'),
+  refresh_token: always('invalid_grant'),
+  register: always('access_denied'),
+  introspect: always('access_denied'),
+  userinfo: always('invalid_token'),
+  admin: always('access_denied'),
 } as const satisfies Record<string, Record<DenialReason, ErrorCode>>
 
 export type Entry = keyof typeof refusals

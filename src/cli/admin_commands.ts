@@ -167,12 +167,11 @@ function adminCommand(name: string, summary: string, description: string, subcom
       if (!subcommand) throw new UsageError(`Say which: meshidp ${name} ${usage}`)
       const given = sub === '' ? words : words.slice(1)
       if (given.length !== subcommand.words.length) throw new UsageError(`Say: meshidp ${name} ${usages.get(sub)}`)
+      const input = inputOf(subcommand, given, values)
       const config = readConfig(terminal, values)
-      const answer = await ask(config, subcommand.action, inputOf(subcommand, given, values), terminal.env.CREDENTIALS_DIRECTORY).catch(
-        (error: Error) => {
-          throw error instanceof OAuthError ? new Refused(error.message) : error
-        },
-      )
+      const answer = await ask(config, subcommand.action, input, terminal.env.CREDENTIALS_DIRECTORY).catch((error: Error) => {
+        throw error instanceof OAuthError ? new Refused(error.message) : error
+      })
       terminal.write(values.json ? `${JSON.stringify(answer, null, 2)}\n` : subcommand.shown(answer, terminal.columns))
       return answer.ok === false || answer.ready === false ? 1 : 0
     },

@@ -1,13 +1,13 @@
-import { recordDenial } from '../decide.ts'
 import type { Deps } from '../deps.ts'
 import { OAuthError } from '../oauth/error.ts'
 import { optional, required } from '../oauth/parse.ts'
 import { isCodeVerifier, matchesChallenge } from '../oauth/pkce.ts'
 import { authorizationOfCode, digest, firstRefreshToken, sameDigest } from '../oauth/secret.ts'
-import { type Authorization, endAuthorization, isLive } from '../store/authorizations.ts'
+import { type Authorization, isLive } from '../store/authorizations.ts'
 import { type Code, consumeCode } from '../store/codes.ts'
 import { insertRefreshToken } from '../store/refresh_tokens.ts'
 import type { GrantType, TokenRequest } from './index.ts'
+import { endForReuse } from './reuse.ts'
 import { decideToday } from './today.ts'
 
 const unknown = () =>
@@ -66,23 +66,10 @@ function checkBinding(code: Code, { params }: TokenRequest): void {
 }
 
 /**
- * OAuth 2.1 §4.1.3: a code that is used again ends all that came from it, for one of its two users is a thief. A request that ran beside the
- * first one is only refused: clients do send twice.
+ * OAuth 2.1 §4.1.3: a code that is used again ends all that came from it. A request that ran beside the first one is only refused: clients do send twice.
  */
-async function usedAgain(deps: Deps, { policy, client, now, again }: TokenRequest, authorization: Authorization): Promise<OAuthError> {
+async function usedAgain(deps: Deps, request: TokenRequest, authorization: Authorization): Promise<OAuthError> {
   const sentence = 'This authorization code was used already.'
-  if (again || authorization.ended_at !== null) return new OAuthError('invalid_grant', `${sentence} Start the sign-in again.`)
-  const facts = {
-    entry: 'authorization_code',
-    client_id: client.client_id,
-    resource: authorization.resource,
-    authorization_id: authorization.id,
-  } as const
-  await deps.store.commit([endAuthorization(authorization.id, now, 'its code was used twice')])
-  const decision_id = await recordDenial(deps, policy, null, { ...facts, detail: { login: authorization.login } }, 'reuse', sentence)
-  return new OAuthError(
-    'invalid_grant',
-    `${sentence} All tokens that came from it are revoked. Start the sign-in again; decision ${decision_id}.`,
-    { decision_id },
-  )
+  if (request.again || authorization.ended_at !== null) return new OAuthError('invalid_grant', `${sentence} Start the sign-in again.`)
+  return endForReuse(deps, request, 'authorization_code', authorization, sentence)
 }

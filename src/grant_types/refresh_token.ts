@@ -1,12 +1,12 @@
-import { recordDenial } from '../decide.ts'
 import type { Deps } from '../deps.ts'
 import { OAuthError } from '../oauth/error.ts'
 import { required } from '../oauth/parse.ts'
 import { digest, familyOf, sameDigest, successorOf } from '../oauth/secret.ts'
-import { type Authorization, endAuthorization, isLive } from '../store/authorizations.ts'
+import { type Authorization, isLive } from '../store/authorizations.ts'
 import type { Write } from '../store/engine.ts'
 import { type RefreshFamily, replayRefreshToken, rotateRefreshToken } from '../store/refresh_tokens.ts'
 import type { GrantType, TokenRequest } from './index.ts'
+import { endForReuse } from './reuse.ts'
 import { decideToday, narrowed } from './today.ts'
 
 /** RFC 6749 §6. Rotation and reuse detection: RFC 9700 §4.14.2. */
@@ -43,6 +43,8 @@ export const refresh_token: GrantType = {
   },
 }
 
+const tooLate = 'This refresh token was used already, and longer ago than a lost answer explains.'
+
 type Spent = {
   authorization: Authorization
   family: RefreshFamily /** Digest of the token that was shown. */
@@ -59,25 +61,10 @@ async function replay(deps: Deps, request: TokenRequest, { authorization, family
   const { refresh_replays } = deps.config.limits
   const isLast = family.previous_digest !== null && sameDigest(family.previous_digest, spent)
   const elapsed = request.now - (family.rotated_at ?? 0)
-  if (!isLast || elapsed > refresh_grace || refresh_grace === 0) throw await reused(deps, request, authorization)
+  if (!isLast || elapsed > refresh_grace || refresh_grace === 0)
+    throw await endForReuse(deps, request, 'refresh_token', authorization, tooLate)
   if (family.rotated_for !== scopes)
     throw new OAuthError('invalid_grant', 'This refresh token was just used for other scopes. Use its successor.')
   if (family.replays >= refresh_replays) throw new OAuthError('invalid_grant', 'This refresh token was used too often. Use its successor.')
   return () => replayRefreshToken(family, request.now, refresh_replays)
-}
-
-/** RFC 9700 §4.14.2: ends the family; resolves with the refusal, after its row is on disk. */
-async function reused(deps: Deps, { policy, client, now }: TokenRequest, authorization: Authorization): Promise<OAuthError> {
-  const sentence = 'This refresh token was used already, and longer ago than a lost answer explains.'
-  const facts = {
-    entry: 'refresh_token',
-    client_id: client.client_id,
-    resource: authorization.resource,
-    authorization_id: authorization.id,
-  } as const
-  await deps.store.commit([endAuthorization(authorization.id, now, 'a spent refresh token was used again')])
-  const decision_id = await recordDenial(deps, policy, null, { ...facts, detail: { login: authorization.login } }, 'reuse', sentence)
-  return new OAuthError('invalid_grant', `${sentence} All tokens of this sign-in are revoked. Sign in again; decision ${decision_id}.`, {
-    decision_id,
-  })
 }

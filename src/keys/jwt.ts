@@ -30,7 +30,7 @@ export type Jwts = {
  * A token is ours only if its header is, letter for letter, one that we write: so no `alg`, `jku`, `jwk` or `crit` of a stranger is ever
  * interpreted (RFC 8725 §3.1). Signatures found good are remembered by digest, the last `remembered` of them; decisions never are.
  */
-export function createJwts(keys: Keys, remembered = 4096): Jwts {
+export function createJwts(keys: Keys, remembered = 2048): Jwts {
   const headers = new Map<SigningKey, Record<TokenType, string>>()
   const byHeader: Record<TokenType, Map<string, SigningKey>> = { 'at+jwt': new Map(), JWT: new Map() }
   for (const key of keys.all) {

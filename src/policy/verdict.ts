@@ -8,7 +8,7 @@ export type ClientFacts = { client_id: string; name: string | null }
 export type Asked =
   /** `resource` is null where only identity scopes are asked. One question may hold identity scopes and API scopes. */
   | { app: 'authorize'; principal: Principal; client: ClientFacts; resource: string | null; scopes: readonly string[] }
-  /** `hosts`: the hosts of the redirect URIs, of a private-use one its scheme with the colon (a scheme is no host); for `cimd`, which is asked before any fetch, the document's host. */
+  /** `hosts`: the hosts of the redirect URIs, of a private-use one its scheme with the colon (a scheme is no host); for `cimd` the document's own as well, which is asked alone before the fetch. */
   | { app: 'register'; principal: Principal; via: 'dcr' | 'cimd'; hosts: readonly string[]; confidential: boolean }
   | { app: 'client_credentials'; principal: Principal | null; client: ClientFacts; resource: string; scopes: readonly string[] }
   | { app: 'introspect'; principal: Principal | null; client: ClientFacts | null; resource: string }

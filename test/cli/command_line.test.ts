@@ -1,0 +1,141 @@
+import assert from 'node:assert/strict'
+import { execFileSync } from 'node:child_process'
+import { existsSync, readFileSync, rmSync } from 'node:fs'
+import { createServer } from 'node:net'
+import { delimiter, join } from 'node:path'
+import { suite, test } from 'node:test'
+import { ask, Refused } from '../../src/cli/ask.ts'
+import { type Terminal, UsageError } from '../../src/cli/command.ts'
+import { commands, run } from '../../src/cli/index.ts'
+import { parseConfig } from '../../src/config.ts'
+import { install, meshidp, program, spawned } from '../support/program.ts'
+import { start, temporaryDirectory } from '../support/start.ts'
+
+/** Runs a command line in this process; resolves with what it printed. */
+async function printed(argv: readonly string[], columns?: number): Promise<{ code: number; text: string }> {
+  let text = ''
+  const write = (more: string) => {
+    text += more
+  }
+  const terminal: Terminal = { env: {}, interactive: false, columns, write, writeError: write, untilStopped: async () => 'SIGTERM' }
+  const code = await run(terminal, argv)
+  return { code, text }
+}
+
+test('every command says what it does, what may follow it, and each of its options', async () => {
+  const { code, text } = await printed(['--help'])
+  assert.equal(code, 0)
+  for (const [name, { summary, options }] of commands) {
+    assert.ok(text.includes(`  ${name}`) && text.includes(summary), name)
+    for (const help of ['--help', '-h']) {
+      const own = await printed([name, help])
+      assert.equal(own.code, 0)
+      assert.ok(own.text.startsWith(`Usage: meshidp ${name}`), name)
+      for (const option of Object.keys(options)) assert.ok(own.text.includes(`--${option}`), option)
+    }
+  }
+  assert.deepEqual(await printed([]), { code: 2, text })
+  assert.match((await printed(['--version'])).text, /^\d+\.\d+\.\d+\n$/)
+})
+
+test('a command line that is not understood is never half obeyed: a sentence, and where to read more', async () => {
+  for (const [argv, words] of [
+    [['frobnicate'], /^There is no command "frobnicate"\. See: meshidp --help$/],
+    [['--frobnicate'], /^There is no option "--frobnicate"\. See: meshidp --help$/],
+    [['constructor'], /^There is no command "constructor"\./],
+    [['serve', '--frobnicate'], /^Unknown option '--frobnicate'\. See: meshidp serve --help$/],
+    [['serve', '--config'], /^Option '--config <value>' argument missing\. See: meshidp serve --help$/],
+    [['serve', 'now'], /^"now" means nothing after "meshidp serve"\. See: meshidp serve --help$/],
+    [['status', 'now'], /^"now" means nothing after "meshidp status"\./],
+    [['clients'], /^Say which: meshidp clients list \| show CLIENT_ID \| revoke CLIENT_ID$/],
+    [['clients', 'toString'], /^Say which: /],
+    [['clients', 'show'], /^Say: meshidp clients show CLIENT_ID$/],
+    [['authorizations', 'revoke', 'one', 'two'], /^Say: meshidp authorizations revoke ID$/],
+    [['decisions', 'list', '--limit', 'many', '--config', '/dev/null'], /^--limit must be a number from 1 to 1000, not many\.$/],
+    [['decisions', 'list', '--limit', '1001', '--config', '/dev/null'], /^--limit must be a number from 1 to 1000, not 1001\.$/],
+    [['dev', '--port', 'http'], /^--port must be a number from 1 to 65534, not http\.$/],
+  ] as const)
+    await assert.rejects(printed(argv), (error: Error) => {
+      assert.ok(error instanceof UsageError, error.stack)
+      assert.match(error.message, words)
+      return true
+    })
+})
+
+test('where a terminal is narrower than a table, the last column stands below the others, in lines that fit', async (t) => {
+  const { mallory, configFile } = await start(t)
+  for (let times = 0; times < 2; times++) await mallory.send('/register', { json: { redirect_uris: ['http://127.0.0.1/cb'] } })
+  const wide = await printed(['decisions', 'list', '--config', configFile])
+  assert.equal(wide.text.split('\n').length, 3, 'one line for each decision, for programs that read lines')
+  const { text } = await printed(['decisions', 'list', '--config', configFile], 100)
+  const [head = '', why = '', row = '', ...below] = text.trimEnd().split('\n')
+  assert.match(head, /^DECISION +WHEN +OUTCOME +AT +WHO +CLIENT$/)
+  assert.equal(why, '    WHY OR WHAT')
+  assert.match(row, / denied +register +mallory@other\.com +–$/)
+  assert.ok(below.length > 1 && below.every((line) => line.startsWith('    ') && line.length <= 100), text)
+  const sentence = below.map((line) => line.trim()).join(' ')
+  assert.match(sentence, /^mallory@other\.com may not register software here\. .*\.$/)
+  assert.ok(wide.text.includes(sentence))
+})
+
+suite('as a process', { concurrency: true }, () => {
+  test('what is not understood goes to standard error, with exit code 2', async (t) => {
+    const ended = await meshidp(t, ['frobnicate']).ended
+    assert.deepEqual(ended, {
+      code: 2,
+      signal: null,
+      stdout: '',
+      stderr: 'meshidp: There is no command "frobnicate". See: meshidp --help\n',
+    })
+  })
+
+  test('no configuration anywhere: the places that were looked at, and what to do', {
+    skip: existsSync('/etc/meshidp') && 'there is one here',
+  }, async (t) => {
+    const { code, stderr } = await meshidp(t, ['status'], { cwd: temporaryDirectory(t), env: { MESHIDP_CONFIG: undefined } }).ended
+    assert.equal(code, 2)
+    assert.match(
+      stderr,
+      /^meshidp: There is no configuration at \/etc\/meshidp\/config\.hujson nor at \.dev\/config\.hujson\. Name one with --config FILE/,
+    )
+  })
+
+  test('a Node that is too old says so in words, before it meets the first type', async (t) => {
+    const old = (process.env.PATH ?? '')
+      .split(delimiter)
+      .filter((folder) => !folder.includes('node_modules'))
+      .map((folder) => join(folder, 'node'))
+      .find((node) => existsSync(node) && isTooOld(node))
+    if (old === undefined) return t.skip('no Node before 22.19 is on the PATH of this machine')
+    const { code, stdout, stderr } = await spawned(t, old, [program, 'status']).ended
+    assert.deepEqual([code, stdout], [1, ''])
+    assert.match(stderr, /^meshidp needs Node ≥ 22\.19; this is Node \d+\.\d+\.\d+\. In a checkout, "npm start" brings its own\.\n$/)
+  })
+})
+
+function isTooOld(node: string): boolean {
+  const [major = 0, minor = 0] = execFileSync(node, ['--version'], { encoding: 'utf8' }).slice(1).split('.').map(Number)
+  return major < 22 || (major === 22 && minor < 19)
+}
+
+test('a control socket that does not answer as it should: sentences, for whoever typed the command', async (t) => {
+  const { configFile, serve } = await install(t)
+  const config = parseConfig(readFileSync(configFile, 'utf8'))
+  const refused = (words: RegExp) =>
+    assert.rejects(ask(config, 'status', {}, undefined), (error: Error) => {
+      assert.ok(error instanceof Refused, error.stack)
+      assert.match(error.message, words)
+      return true
+    })
+  await serve()
+  const socket = join(config.runtime_directory, 'control.sock')
+  rmSync(socket)
+  await refused(
+    /^A daemon uses .*\/state, but has no control socket in .*\/run\. It is starting or stopping just now, or has another "runtime_directory"\.$/,
+  )
+
+  const silent = createServer((connection) => connection.end('HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\n'))
+  await new Promise<void>((done) => silent.listen(socket, done))
+  t.after(() => silent.close())
+  await refused(/^The daemon behind .*\/control\.sock did not answer: .*\. Its log may say why\.$/)
+})
