@@ -7,6 +7,7 @@ import { createCarrier } from './http/carrier.ts'
 import type { Endpoint, HttpMethod, Reply, Request } from './http/endpoint.ts'
 import { errorJson, errorPage, logError, toOAuthError } from './http/render_error.ts'
 import { OAuthError } from './oauth/error.ts'
+import { pathOf } from './oauth/issuer.ts'
 
 const mostBytes = 64 * 1024
 const allMethods = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS']
@@ -33,7 +34,7 @@ const foreseen = (thrown: unknown) => transportErrors.get((thrown as { code?: st
 /** Builds the application. It listens nowhere yet (`http/listeners`). */
 export function buildApp(deps: Deps): FastifyInstance {
   const issuer = new URL(deps.config.issuer)
-  const base = issuer.pathname.replace(/\/$/, '')
+  const base = pathOf(deps.config.issuer)
   const prefix = deps.randomBytes(5).toString('hex')
   let requests = 0
   const app = createCarrier({

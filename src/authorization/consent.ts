@@ -6,6 +6,7 @@ import type { Reply } from '../http/endpoint.ts'
 import { html } from '../http/html.ts'
 import { page } from '../http/page.ts'
 import { OAuthError } from '../oauth/error.ts'
+import { pathOf } from '../oauth/issuer.ts'
 import type { UserPrincipal } from '../oauth/principal.ts'
 import { redirectHost } from '../oauth/redirect_uri.ts'
 import { digest, newSecret } from '../oauth/secret.ts'
@@ -69,7 +70,7 @@ export async function consentPage(deps: Deps, { request, client, principal, deci
       expires_at: now + deps.config.lifetimes.ticket,
     }),
   ])
-  const base = new URL(deps.config.issuer).pathname.replace(/\/$/, '')
+  const base = pathOf(deps.config.issuer)
   const resource = request.resource === null ? undefined : resourceByUri(policy, request.resource)
   const back = redirectHost(request.redirect_uri)
   const question = resource ? `Allow ${client.title} to act for you?` : `Sign in to ${client.title}?`

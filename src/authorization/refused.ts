@@ -6,6 +6,7 @@ import { html } from '../http/html.ts'
 import { redirect } from '../http/page.ts'
 import { errorPage, logError } from '../http/render_error.ts'
 import type { OAuthError } from '../oauth/error.ts'
+import { pathOf } from '../oauth/issuer.ts'
 import { redirectHost, redirectWith } from '../oauth/redirect_uri.ts'
 
 /** Where an answer goes: both were verified together. */
@@ -26,7 +27,7 @@ export function refused(deps: Deps, request: Request, way: Way & { silent: boole
   if (error.status >= 500) throw error
   if (way.client.verified || way.silent) return sendBack(deps, request, way, error)
   logError(deps, request, error)
-  const base = new URL(deps.config.issuer).pathname.replace(/\/$/, '')
+  const base = pathOf(deps.config.issuer)
   const link = html`<p><a href="${locationOf(deps, request, way, error)}">Go back to ${way.client.title}</a> <span class="unverified">unverified</span><br>
 <span class="quiet">at <span class="host">${redirectHost(way.redirect_uri).shown}</span></span></p>`
   return errorPage(base, error, request.id, link)

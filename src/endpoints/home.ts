@@ -1,6 +1,7 @@
 import type { Endpoint } from '../http/endpoint.ts'
 import { html } from '../http/html.ts'
 import { page, stylePath, styleSheet } from '../http/page.ts'
+import { pathOf } from '../oauth/issuer.ts'
 
 /** Who you are to this server, in words; the first thing to look at when something was denied. */
 export const home: Endpoint = {
@@ -9,7 +10,7 @@ export const home: Endpoint = {
   page: true,
   async handle(deps, request) {
     const caller = await deps.identity.identify(request.connection)
-    const base = new URL(deps.config.issuer).pathname.replace(/\/$/, '')
+    const base = pathOf(deps.config.issuer)
     const { principal } = caller
     const who = !principal
       ? html`<p>To this server you are nobody. ${caller.sentence}</p>`

@@ -1,5 +1,6 @@
 /** The whole list of endpoints; one that is not here does not exist. */
 import type { Endpoint } from '../http/endpoint.ts'
+import { pathOf } from '../oauth/issuer.ts'
 import { authorize } from './authorize.ts'
 import { consent } from './consent.ts'
 import { healthz, readyz } from './health.ts'
@@ -31,7 +32,7 @@ const belowIssuer: readonly Endpoint[] = [
 
 /** Every endpoint with its whole path, for an issuer. */
 export function endpointsOf(issuer: string): Endpoint[] {
-  const base = new URL(issuer).pathname.replace(/\/$/, '')
+  const base = pathOf(issuer)
   return [
     ...belowIssuer.map((endpoint) => ({ ...endpoint, path: base + endpoint.path })),
     ...(base === '' ? [] : [{ ...home, path: base }]), // the issuer itself, as people copy it

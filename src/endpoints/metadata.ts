@@ -4,6 +4,7 @@ import type { Deps } from '../deps.ts'
 import { grantTypes } from '../grant_types/index.ts'
 import type { Endpoint, Reply, Request } from '../http/endpoint.ts'
 import { algorithms } from '../keys/keyset.ts'
+import { pathOf } from '../oauth/issuer.ts'
 import { codeChallengeMethods } from '../oauth/pkce.ts'
 import { knownScopes } from '../policy/index.ts'
 import { supportedClaims } from '../tokens/claims.ts'
@@ -63,7 +64,7 @@ function answer({ headers }: Request, source: object, type: string, make: () => 
 
 /** Where clients look: with a path in the issuer RFC 8414 §3.1 puts it behind the well-known part, OpenID Connect before; both are asked for. */
 export function metadataPaths(issuer: string): string[] {
-  const path = new URL(issuer).pathname.replace(/\/$/, '')
+  const path = pathOf(issuer)
   return ['oauth-authorization-server', 'openid-configuration'].flatMap((name) => [
     ...new Set([`/.well-known/${name}${path}`, `${path}/.well-known/${name}`]),
   ])
