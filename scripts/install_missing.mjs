@@ -19,11 +19,17 @@ function missing() {
   })
 }
 
+/** npm passes its command line's settings on to children; a prefix or a workspace of the outer call is not where this one installs. */
+function withoutPlace(env) {
+  return Object.fromEntries(Object.entries(env).filter(([name]) => !/^npm_config_(?:.*prefix|.*workspaces?)$/.test(name)))
+}
+
 if (missing()) {
-  console.error('meshidp: installing what is missing (npm ci); the first time this takes a minute …')
+  console.error('meshidp: installing what is missing (npm install); the first time this takes a minute …')
   try {
-    // npm passes its command line's settings on to children; a prefix or workspace of the outer call must not reach this one.
-    execFileSync('npm', ['ci', '--loglevel=error', '--no-audit', '--no-fund'], { stdio: ['ignore', 2, 2] })
+    // Not `npm ci`: it insists on packages for other systems, which a registry need not hold. --no-save leaves the lock file as it is.
+    const wanted = ['install', '--no-save', '--ignore-scripts', '--loglevel=error', '--no-audit', '--no-fund']
+    execFileSync('npm', wanted, { stdio: ['ignore', 2, 2], env: withoutPlace(process.env) })
   } catch {
     console.error('meshidp: npm could not install the packages. Is the npm registry reachable? Then run the same command again.')
     process.exit(1)

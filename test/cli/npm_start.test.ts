@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { execFile } from 'node:child_process'
+import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { promisify } from 'node:util'
@@ -15,7 +16,7 @@ test('npm start: a newcomer finds the issuer, a page and three things to try, wh
   const directory = join(temporaryDirectory(t), 'state')
   const issuer = `http://localhost:${port}`
   const begin = async () => {
-    const running = spawned(t, 'npm', ['start', '--', '--port', String(port), '--state-dir', directory])
+    const running = spawned(t, 'npm', ['start', '--', '--port', String(port), '--state-dir', directory], { group: true })
     await running.says(/Stop with Ctrl-C/)
     return running
   }
@@ -49,7 +50,8 @@ test('npm start: a newcomer finds the issuer, a page and three things to try, wh
   assert.match(second.stderr, /^meshidp: Another meshidp is using .*\. Stop it first, or give this one a state directory of its own\.\n$/)
   assert.equal((await alice.send('/readyz')).status, 200)
 
-  assert.equal((await first.end('SIGINT')).code, 0)
+  await first.end('SIGINT')
+  assert.equal(existsSync(join(directory, 'control.sock')), false, 'it put everything in order')
   const again = await begin()
   assert.ok((await alice.refresh(tool, held)).refresh_token)
   await again.end('SIGINT')

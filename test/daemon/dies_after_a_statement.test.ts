@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { join } from 'node:path'
-import { test } from 'node:test'
+import { suite, test } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import { openSqlite } from '../../src/store/sqlite.ts'
 import { type Person, Refusal, type Tokens } from '../support/person.ts'
@@ -51,41 +51,43 @@ async function sound({ directory }: Installation): Promise<void> {
 /** What a daemon writes down once only is on disk afterwards, so that the next request's statements are its own. */
 const warmUp = async (person: Person) => redeem(person, await codeFor(person))
 
-test('RFC 6749 §4.1.3: a daemon that dies after any statement of a code redemption has either spent nothing, or all of it is on disk [threats 454]', async (t) => {
-  const installation = await install(t, { policy })
-  const alice = installation.at('127.0.0.2')
-  const outcomes: string[] = []
-  const died = await atEachStatement<Code>(
-    installation,
-    async () => {
-      await warmUp(alice)
-      return codeFor(alice)
-    },
-    (code) => redeem(alice, code),
-    async (code) => {
-      const again = await redeem(alice, code).catch((error) => String((error as Refusal).error))
-      outcomes.push(typeof again === 'string' ? again : 'works')
-    },
-  )
-  assert.ok(died >= 4, `${died} statements`)
-  // Only after COMMIT, the last one, is it spent; before, the code still works.
-  assert.deepEqual(outcomes, [...Array.from({ length: died - 1 }, () => 'works'), 'invalid_grant'])
-  await sound(installation)
-})
+suite('dying', { concurrency: true }, () => {
+  test('RFC 6749 §4.1.3: a daemon that dies after any statement of a code redemption has either spent nothing, or all of it is on disk [threats 454]', async (t) => {
+    const installation = await install(t, { policy })
+    const alice = installation.at('127.0.0.2')
+    const outcomes: string[] = []
+    const died = await atEachStatement<Code>(
+      installation,
+      async () => {
+        await warmUp(alice)
+        return codeFor(alice)
+      },
+      (code) => redeem(alice, code),
+      async (code) => {
+        const again = await redeem(alice, code).catch((error) => String((error as Refusal).error))
+        outcomes.push(typeof again === 'string' ? again : 'works')
+      },
+    )
+    assert.ok(died >= 4, `${died} statements`)
+    // Only after COMMIT, the last one, is it spent; before, the code still works.
+    assert.deepEqual(outcomes, [...Array.from({ length: died - 1 }, () => 'works'), 'invalid_grant'])
+    await sound(installation)
+  })
 
-test('RFC 9700 §4.14.2: a refresh token whose answer was lost with the daemon, at any statement, yields one and the same successor [threats 455]', async (t) => {
-  const installation = await install(t, { policy })
-  const alice = installation.at('127.0.0.2')
-  const died = await atEachStatement<Tokens>(
-    installation,
-    async () => alice.refresh(grafana, await warmUp(alice)),
-    (tokens) => alice.refresh(grafana, tokens),
-    async (tokens) => {
-      const first = await alice.refresh(grafana, tokens)
-      assert.equal((await alice.refresh(grafana, tokens)).refresh_token, first.refresh_token)
-      await alice.refresh(grafana, first)
-    },
-  )
-  assert.ok(died >= 4, `${died} statements`)
-  await sound(installation)
+  test('RFC 9700 §4.14.2: a refresh token whose answer was lost with the daemon, at any statement, yields one and the same successor [threats 455]', async (t) => {
+    const installation = await install(t, { policy })
+    const alice = installation.at('127.0.0.2')
+    const died = await atEachStatement<Tokens>(
+      installation,
+      async () => alice.refresh(grafana, await warmUp(alice)),
+      (tokens) => alice.refresh(grafana, tokens),
+      async (tokens) => {
+        const first = await alice.refresh(grafana, tokens)
+        assert.equal((await alice.refresh(grafana, tokens)).refresh_token, first.refresh_token)
+        await alice.refresh(grafana, first)
+      },
+    )
+    assert.ok(died >= 4, `${died} statements`)
+    await sound(installation)
+  })
 })

@@ -4,63 +4,65 @@ import { existsSync, statSync } from 'node:fs'
 import { get, Agent as HttpAgent, type IncomingMessage } from 'node:http'
 import type { Socket } from 'node:net'
 import { join } from 'node:path'
-import { test } from 'node:test'
+import { suite, test } from 'node:test'
 import { until } from '../support/local_api.ts'
 import { install, meshidp } from '../support/program.ts'
 
-test('SIGTERM: what is being answered is finished, its connection closed, and the exit code is 0; nobody who is silent is waited for', async (t) => {
-  const installation = await install(t)
-  const { mesh, port, at } = installation
-  const daemon = await installation.serve()
-  const alice = at('127.0.0.2')
-  await alice.send('/healthz') // leaves a connection that is kept alive, and silent
-  mesh.hang()
-  const agent = new HttpAgent({ keepAlive: true })
-  t.after(() => agent.destroy())
-  const request = get({ host: '127.0.0.1', port, path: '/', headers: { host: `localhost:${port}` }, localAddress: '127.0.0.3', agent })
-  const [socket] = (await once(request, 'socket')) as [Socket]
-  await once(socket, 'connect')
-  const answer = once(request, 'response') as Promise<[IncomingMessage]>
-  await at('127.0.0.4').send('/healthz') // whose connection was accepted after that one
-  daemon.child.kill('SIGTERM')
-  await daemon.says(/stopping after SIGTERM/)
-  await until(() =>
-    alice.send('/healthz').then(
-      () => false,
-      () => true,
-    ),
-  )
-  mesh.resume()
-  const [response] = await answer
-  response.resume()
-  assert.equal(response.statusCode, 200)
-  const { code, signal, stdout } = await daemon.ended
-  assert.deepEqual([code, signal], [0, null])
-  assert.doesNotMatch(stdout, /"level":"(?:warn|error)"/)
-  assert.equal(existsSync(join(installation.directory, 'run', 'control.sock')), false)
-})
+suite('stop', { concurrency: true }, () => {
+  test('SIGTERM: what is being answered is finished, its connection closed, and the exit code is 0; nobody who is silent is waited for', async (t) => {
+    const installation = await install(t)
+    const { mesh, port, at } = installation
+    const daemon = await installation.serve()
+    const alice = at('127.0.0.2')
+    await alice.send('/healthz') // leaves a connection that is kept alive, and silent
+    mesh.hang()
+    const agent = new HttpAgent({ keepAlive: true })
+    t.after(() => agent.destroy())
+    const request = get({ host: '127.0.0.1', port, path: '/', headers: { host: `localhost:${port}` }, localAddress: '127.0.0.3', agent })
+    const [socket] = (await once(request, 'socket')) as [Socket]
+    await once(socket, 'connect')
+    const answer = once(request, 'response') as Promise<[IncomingMessage]>
+    await at('127.0.0.4').send('/healthz') // whose connection was accepted after that one
+    daemon.child.kill('SIGTERM')
+    await daemon.says(/stopping after SIGTERM/)
+    await until(() =>
+      alice.send('/healthz').then(
+        () => false,
+        () => true,
+      ),
+    )
+    mesh.resume()
+    const [response] = await answer
+    response.resume()
+    assert.equal(response.statusCode, 200)
+    const { code, signal, stdout } = await daemon.ended
+    assert.deepEqual([code, signal], [0, null])
+    assert.doesNotMatch(stdout, /"level":"(?:warn|error)"/)
+    assert.equal(existsSync(join(installation.directory, 'run', 'control.sock')), false)
+  })
 
-test('a second daemon on the same state is refused in one line, with exit code 1, and the first one goes on', async (t) => {
-  const installation = await install(t)
-  await installation.serve()
-  const second = await meshidp(t, ['serve', '--config', installation.configFile]).ended
-  assert.deepEqual([second.code, second.stderr.trim().split('\n').length], [1, 1])
-  assert.match(
-    second.stderr,
-    /^meshidp: Another meshidp is using .*\/state\. Stop it first, or give this one a state directory of its own\.$/m,
-  )
-  const status = await installation.run('status')
-  assert.equal(status.code, 0)
-})
+  test('a second daemon on the same state is refused in one line, with exit code 1, and the first one goes on', async (t) => {
+    const installation = await install(t)
+    await installation.serve()
+    const second = await meshidp(t, ['serve', '--config', installation.configFile]).ended
+    assert.deepEqual([second.code, second.stderr.trim().split('\n').length], [1, 1])
+    assert.match(
+      second.stderr,
+      /^meshidp: Another meshidp is using .*\/state\. Stop it first, or give this one a state directory of its own\.$/m,
+    )
+    const status = await installation.run('status')
+    assert.equal(status.code, 0)
+  })
 
-test('after kill -9 the next start takes over: the stale control socket is replaced, and is only its owner’s', async (t) => {
-  const installation = await install(t)
-  const socket = join(installation.directory, 'run', 'control.sock')
-  const first = await installation.serve()
-  assert.equal(statSync(socket).mode & 0o777, 0o600)
-  await first.end('SIGKILL')
-  assert.ok(statSync(socket).isSocket(), 'it was left behind')
-  await installation.serve()
-  assert.equal(statSync(socket).mode & 0o777, 0o600)
-  assert.equal((await installation.run('status')).code, 0)
+  test('after kill -9 the next start takes over: the stale control socket is replaced, and is only its owner’s', async (t) => {
+    const installation = await install(t)
+    const socket = join(installation.directory, 'run', 'control.sock')
+    const first = await installation.serve()
+    assert.equal(statSync(socket).mode & 0o777, 0o600)
+    await first.end('SIGKILL')
+    assert.ok(statSync(socket).isSocket(), 'it was left behind')
+    await installation.serve()
+    assert.equal(statSync(socket).mode & 0o777, 0o600)
+    assert.equal((await installation.run('status')).code, 0)
+  })
 })

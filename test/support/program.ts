@@ -27,18 +27,27 @@ export type Running = {
   ended: Promise<Ended>
 }
 
-export type Surroundings = { cwd?: string; env?: Record<string, string | undefined>; preload?: string }
+export type Surroundings = {
+  cwd?: string
+  env?: Record<string, string | undefined>
+  /** Signals reach all that it starts, as those of a terminal do. */
+  group?: boolean
+}
 
 /** Starts `command`; it does not outlive the test. The variables that make a child of the test runner of it are left out. */
 export function spawned(
   t: TestContext,
   command: string,
   args: readonly string[],
-  { cwd = repository, env = {} }: Surroundings = {},
+  { cwd = repository, env = {}, group = false }: Surroundings = {},
 ): Running {
   const { NODE_TEST_CONTEXT: _, NODE_OPTIONS: __, ...inherited } = process.env
-  const child = spawn(command, args, { cwd, env: { ...inherited, ...env }, stdio: ['ignore', 'pipe', 'pipe'] })
-  t.after(() => child.kill('SIGKILL'))
+  const child = spawn(command, args, { cwd, env: { ...inherited, ...env }, stdio: ['ignore', 'pipe', 'pipe'], detached: group })
+  const signalled = (signal: NodeJS.Signals) => {
+    if (group && child.pid !== undefined && child.exitCode === null && child.signalCode === null) process.kill(-child.pid, signal)
+    else child.kill(signal)
+  }
+  t.after(() => signalled('SIGKILL'))
   const texts = { stdout: '', stderr: '' }
   const heard = new Set<() => void>()
   for (const name of ['stdout', 'stderr'] as const)
@@ -64,14 +73,18 @@ export function spawned(
         void ended.then(({ code, signal }) => reject(new Error(`It ended (${code ?? signal}) without saying ${words}:\n${said()}`)))
       }),
     end(signal = 'SIGTERM') {
-      child.kill(signal)
+      signalled(signal)
       return ended
     },
   }
 }
 
 /** Runs `meshidp ARGS`. `preload`: a module that is loaded before it. */
-export const meshidp = (t: TestContext, args: readonly string[], { preload, ...surroundings }: Surroundings = {}): Running =>
+export const meshidp = (
+  t: TestContext,
+  args: readonly string[],
+  { preload, ...surroundings }: Surroundings & { preload?: string } = {},
+): Running =>
   spawned(
     t,
     process.execPath,
@@ -87,7 +100,7 @@ export type Installation = {
   port: number
   mesh: DevMesh
   /** Starts the daemon, and resolves when it serves; rejects with all that it said where it does not. */
-  serve: (surroundings?: Surroundings) => Promise<Running>
+  serve: (surroundings?: Parameters<typeof meshidp>[2]) => Promise<Running>
   /** Runs another command to its end. */
   run: (...args: string[]) => Promise<Ended>
   /** Whoever is at this loopback address. */
