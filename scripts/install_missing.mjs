@@ -25,13 +25,12 @@ function withoutPlace(env) {
 }
 
 if (missing()) {
-  console.error('meshidp: installing what is missing (npm install); the first time this takes a minute …')
+  console.error('meshidp: installing what is missing (npm ci); the first time this takes a minute …')
   try {
-    // Not `npm ci`: it insists on packages for other systems, which a registry need not hold. --no-save leaves the lock file as it is.
-    const wanted = ['install', '--no-save', '--ignore-scripts', '--loglevel=error', '--no-audit', '--no-fund']
+    const wanted = ['ci', '--ignore-scripts', '--loglevel=error', '--no-audit', '--no-fund']
     execFileSync('npm', wanted, { stdio: ['ignore', 2, 2], env: withoutPlace(process.env) })
   } catch {
-    console.error('meshidp: npm could not install the packages. Is the npm registry reachable? Then run the same command again.')
+    console.error('meshidp: npm could not install the packages. Its own words are above; mostly the registry cannot be reached. Then run the same command again.')
     process.exit(1)
   }
 }

@@ -25,6 +25,7 @@ const transportErrors = new Map<string, () => OAuthError>([
       ),
   ],
   ['FST_ERR_CTP_INVALID_CONTENT_LENGTH', () => new OAuthError('invalid_request', 'The body is not as long as Content-Length says.')],
+  ['ECONNRESET', () => new OAuthError('invalid_request', 'The connection ended before the request did.')],
   ['FST_ERR_MAX_PARAM_LENGTH', () => new OAuthError('not_found', 'There is nothing at this address.')],
   ['FST_ERR_BAD_URL', () => new OAuthError('invalid_request', 'The path is not percent-encoded UTF-8.')],
 ])
@@ -54,8 +55,10 @@ export function buildApp(deps: Deps): FastifyInstance {
 
   // DNS rebinding: a page of attacker.example whose name now leads here is not spoken to, on any endpoint.
   app.addHook('onRequest', (request, _reply, done) => {
-    if (!isForUs(request, issuer) || isRepeated(request.raw.rawHeaders, 'host'))
+    const repeated = repeatedHeader(request.raw.rawHeaders)
+    if (!isForUs(request, issuer) || repeated === 'host')
       done(new OAuthError('misdirected_request', `This server is ${deps.config.issuer}, and answers to no other name.`))
+    else if (repeated !== undefined) done(new OAuthError('invalid_request', `The header ${repeated} is there more than once.`))
     else if (request.headers['content-encoding'] !== undefined)
       done(new OAuthError('unsupported_media_type', 'A compressed body is not read here.'))
     else done()
@@ -65,7 +68,7 @@ export function buildApp(deps: Deps): FastifyInstance {
     sendError(deps, { base, page: wantsPage(request) }, request, reply, new OAuthError('not_found', 'There is nothing at this address.')),
   )
   app.setErrorHandler((thrown, request, reply) =>
-    sendError(deps, { base, page: request.routeOptions.config.page === true || wantsPage(request) }, request, reply, thrown),
+    sendError(deps, { base, page: request.routeOptions.config.page === true }, request, reply, thrown),
   )
 
   for (const endpoint of endpointsOf(deps.config.issuer)) mount(app, deps, endpoint)
@@ -83,12 +86,18 @@ function isForUs({ headers: { host = '' }, raw: { url = '' } }: FastifyRequest, 
   return name === issuer.host || (issuer.port === '' && name === issuer.host + (issuer.protocol === 'https:' ? ':443' : ':80'))
 }
 
-/** RFC 9112 §3.2: a header that must be there once. Node keeps the first of several. */
-function isRepeated(rawHeaders: readonly string[], name: string): boolean {
-  let times = 0
-  for (let at = 0; at < rawHeaders.length; at += 2)
-    if (rawHeaders[at]?.length === name.length && rawHeaders[at]?.toLowerCase() === name) times++
-  return times > 1
+const once = new Set(['host', 'authorization', 'content-type'])
+
+/** A header that must be there once (RFC 9112 §3.2, RFC 9110 §5.3) and is not. Node keeps the first of several, somebody on the way may have kept the last. */
+function repeatedHeader(rawHeaders: readonly string[]): string | undefined {
+  const seen = new Set<string>()
+  for (let at = 0; at < rawHeaders.length; at += 2) {
+    const name = rawHeaders[at]?.toLowerCase() ?? ''
+    if (!once.has(name)) continue
+    if (seen.has(name)) return name
+    seen.add(name)
+  }
+  return undefined
 }
 
 const wantsPage = (request: FastifyRequest) => request.headers.accept?.includes('text/html') === true

@@ -103,7 +103,7 @@ export const configSchema = z.strictObject({
         .max(300)
         .default(30)
         .describe(
-          'For so long after it was spent a refresh token still yields its one successor (RFC 9700 §4.14.2). 0: within the same second only.',
+          'For so long after it was spent a refresh token still yields its one successor (RFC 9700 §4.14.2). 0: never, so two requests at once end the sign-in.',
         ),
       ticket: seconds.default(600).describe('A consent page that waits for an answer.'),
       removal_grace: seconds.default(86_400).describe('From "gone from the mesh" until the authorization ends for good.'),

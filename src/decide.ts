@@ -165,17 +165,9 @@ export async function recordDenial(
   scopes: string | null = null,
 ): Promise<string> {
   const at = deps.now()
-  const key = JSON.stringify([
-    facts.entry,
-    reason,
-    sentence,
-    principal && identityRecord(principal).digest,
-    facts.client_id,
-    facts.resource,
-    scopes,
-    facts.authorization_id,
-    policy.hash,
-  ])
+  // Only what the caller cannot make up at will: with the scopes or the sentence in it, one person could fill the disk.
+  const who = principal && identityRecord(principal).digest
+  const key = JSON.stringify([facts.entry, reason, who, facts.client_id, facts.resource, facts.authorization_id, policy.hash])
   const id = idOf(at - (at % aDay), hash('sha256', key, 'buffer'))
   const { denials } = deps.recent
   const last = denials.get(id)

@@ -1,7 +1,10 @@
 /** Removes what has ended, in small steps, so that nobody waits for it; and ends what has been suspended for too long. */
+
+import { isOfPolicy } from './clients/find.ts'
 import type { Deps } from './deps.ts'
 import { endAuthorization, personFound } from './store/authorizations.ts'
-import { deleteUnusedClient } from './store/clients.ts'
+import { deleteUnusedClient, forgetClient } from './store/clients.ts'
+import { neverRedeemed } from './store/codes.ts'
 import { type PruneRule, pruneExpired } from './store/prune.ts'
 
 const aDay = 86_400
@@ -14,6 +17,7 @@ export const rulesOf = ({ config: { lifetimes } }: Deps): PruneRule[] => [
   { table: 'tickets', key: 'digest', where: `expires_at <= $now - ${aDay}` },
   { table: 'revoked_tokens', key: 'jti', where: `expires_at <= $now - ${aDay}` },
   { table: 'authorizations', key: 'id', where: `expires_at <= $now - ${aDay}`, limit: 50 },
+  { table: 'authorizations', key: 'id', where: `id IN (${neverRedeemed(aDay)})`, limit: 50 },
   { table: 'authorizations', key: 'id', where: `ended_at <= $now - ${7 * aDay}`, limit: 50 },
   { table: 'decisions', key: 'id', where: `last_at <= $now - ${lifetimes.decisions}` },
 ]
@@ -36,10 +40,15 @@ export async function endSuspended(deps: Deps): Promise<void> {
   }
 }
 
-/** Software that nobody used for its `client_ttl` goes as if it were deleted: its authorizations end, and what people agreed to is forgotten. */
+/**
+ * Software that nobody used for its `client_ttl` goes as if it were deleted: its authorizations end, and what people agreed to is forgotten. Not so where an
+ * admin has named it in the policy since: then only its old registration goes.
+ */
 export async function deleteUnused(deps: Deps): Promise<void> {
   const now = deps.now()
-  for (const client_id of await deps.store.clients.unused(now, mostAtOnce)) await deps.store.commit(deleteUnusedClient(client_id, now))
+  const policy = deps.policy()
+  for (const client_id of await deps.store.clients.unused(now, mostAtOnce))
+    await deps.store.commit(isOfPolicy(policy, client_id) ? [forgetClient(client_id)] : deleteUnusedClient(client_id, now))
 }
 
 /** Every minute, until stopped; stopped it is when the last round is over. Failures are logged; the next minute tries again. */

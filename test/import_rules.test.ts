@@ -15,6 +15,7 @@ const mayImport: Record<string, readonly string[]> = {
   keys: ['oauth', 'store'],
   clients: ['oauth', 'policy', 'store', 'keys', 'deps'],
   config: [],
+  node_http: [],
   deps: ['clients', 'config', 'decide', 'identity', 'keys', 'policy', 'store'],
   decide: ['oauth', 'policy', 'store', 'deps'],
   http: ['oauth', 'policy', 'store', 'identity', 'config', 'deps', 'node_http'],
@@ -37,6 +38,9 @@ const mayImport: Record<string, readonly string[]> = {
     'http',
   ],
 }
+
+/** Who wires the others together, and so may import anything. */
+const wiring = ['admin', 'app', 'cli', 'daemon', 'janitor', 'load_policy', 'main', 'state']
 
 /** What only some rooms may use of the world outside. */
 const onlyIn: Record<string, readonly string[]> = {
@@ -62,8 +66,9 @@ function importsOf(file: string): string[] {
 
 test('architecture: a room imports only from the rooms that it may', () => {
   const breaches = files.flatMap((file) => {
-    const allowed = mayImport[roomOf(file)]
-    if (!allowed) return [] // app, daemon, cli and the like wire everything
+    if (wiring.includes(roomOf(file))) return []
+    const allowed = mayImport[roomOf(file)] ?? []
+    if (!mayImport[roomOf(file)]) return [`src/${file} is in a room that has no rule`]
     return importsOf(file)
       .filter((name) => name.endsWith('.ts') && roomOf(name) !== roomOf(file) && !allowed.includes(roomOf(name)))
       .map((name) => `src/${file} imports src/${name}`)
@@ -110,7 +115,7 @@ test('architecture: only main and cli read the process', () => {
 test('architecture: the rules speak of rooms that exist', () => {
   const rooms = new Set(files.map(roomOf))
   assert.deepEqual(
-    Object.keys(mayImport).filter((room) => !rooms.has(room)),
+    [...Object.keys(mayImport), ...wiring].filter((room) => !rooms.has(room)),
     [],
   )
   assert.ok(files.flatMap(importsOf).length > 300, 'the imports were found')

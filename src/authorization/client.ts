@@ -9,6 +9,7 @@ import type { ActivePolicy, Deps } from '../deps.ts'
 import { OAuthError } from '../oauth/error.ts'
 import type { Principal } from '../oauth/principal.ts'
 import { redirectHost } from '../oauth/redirect_uri.ts'
+import { printable } from '../oauth/shown_text.ts'
 import { keepMetadataDocument, type StoredClient } from '../store/clients.ts'
 
 const aQuarter = 90 * 86_400
@@ -72,5 +73,5 @@ export const principalKey = (principal: Principal): string =>
 const unknownClient = (client_id: string) =>
   new OAuthError(
     'invalid_request',
-    `The client ${JSON.stringify(client_id.slice(0, 100))} is not known here. It may have gone unused for too long, or been removed: the application must register again.`,
+    `The client "${printable(client_id, 100)}" is not known here. It may have gone unused for too long, or been removed: the application must register again.`,
   )

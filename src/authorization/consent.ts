@@ -73,7 +73,7 @@ export async function consentPage(deps: Deps, { request, client, principal, deci
   const base = pathOf(deps.config.issuer)
   const resource = request.resource === null ? undefined : resourceByUri(policy, request.resource)
   const back = redirectHost(request.redirect_uri)
-  const question = resource ? `Allow ${client.title} to act for you?` : `Sign in to ${client.title}?`
+  const question = resource ? `Allow “${client.title}” to act for you?` : `Sign in to “${client.title}”?`
   const content = html`<h1>${question}</h1>
 <p>You are signed in by the mesh as <strong>${principal.login}</strong>, on ${principal.node.name || 'this machine'}.</p>
 <dl>

@@ -120,6 +120,23 @@ const welcome = ({ config: { issuer, secrets_directory, policy_file }, configFil
   Secrets of its clients are in ${secrets_directory}. Stop with Ctrl-C; tokens outlive it.
 `
 
+/** What the machine does not let us have, in words: a port, a folder, a file. */
+async function started(options: Parameters<typeof startDevelopment>[0]): Promise<Development> {
+  try {
+    return await startDevelopment(options)
+  } catch (error) {
+    const { code, syscall, path, port } = error as NodeJS.ErrnoException & { port?: number }
+    if (code === 'EADDRINUSE')
+      throw new ConfigError(
+        `Port ${port} is in use by another program, perhaps by another development daemon: it takes two ports, that of --port and the next. Choose others with --port N.`,
+        { cause: error },
+      )
+    if (syscall !== undefined && path !== undefined)
+      throw new ConfigError(`${path} cannot be used (${syscall}: ${code}).`, { cause: error })
+    throw error
+  }
+}
+
 function portOf(text: string): number {
   const port = Number(text)
   if (!Number.isInteger(port) || port < 1 || port > 65_534) throw new UsageError(`--port must be a number from 1 to 65534, not ${text}.`)
@@ -138,7 +155,7 @@ export const dev: Command = {
   async run(terminal, values) {
     const log = await createLog('info', { interactive: terminal.interactive, to: 2 })
     const policyFile = values.policy as string | undefined
-    const development = await startDevelopment({
+    const development = await started({
       port: portOf(String(values.port)),
       directory: String(values['state-dir']),
       log,

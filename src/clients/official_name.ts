@@ -2,8 +2,12 @@
 import { OAuthError } from '../oauth/error.ts'
 import type { Policy } from '../policy/index.ts'
 
-/** What a reader would take for the same name: case, width and the number of spaces make no other one. */
-const folded = (name: string) => name.normalize('NFKC').trim().replaceAll(/\s+/g, ' ').toLowerCase()
+/** What a reader would take for the same name: case, width, spaces, marks, and what shows nothing make no other one. */
+const folded = (name: string) =>
+  name
+    .normalize('NFKD')
+    .replaceAll(/[^\p{L}\p{N}\p{P}\p{S}]|\u{2800}|\u{1d159}/gu, '')
+    .toLowerCase()
 
 /** Throws `invalid_client_metadata` where software that the policy does not name calls itself like one that it does. RFC 7591 §5. */
 export function refuseOfficialName(policy: Policy, client_name: string | undefined): void {

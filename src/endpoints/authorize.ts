@@ -9,10 +9,12 @@ import { decide } from '../decide.ts'
 import type { ActivePolicy, Deps } from '../deps.ts'
 import type { Endpoint, Reply } from '../http/endpoint.ts'
 import { toOAuthError } from '../http/render_error.ts'
+import { requireNavigation } from '../http/same_origin.ts'
 import { OAuthError } from '../oauth/error.ts'
 import { optional, type Params, parseForm } from '../oauth/parse.ts'
 import type { UserPrincipal } from '../oauth/principal.ts'
 import { matchesRedirectUri } from '../oauth/redirect_uri.ts'
+import { subjectOf } from '../tokens/claims.ts'
 import { askedFor, resourceByUri } from '../tokens/subject.ts'
 
 const longestState = 4096
@@ -25,6 +27,7 @@ export const authorize: Endpoint = {
   page: true,
 
   async handle(deps, request) {
+    requireNavigation(request)
     const policy = deps.policy()
     const params = parseForm(request.method === 'POST' ? request.body : request.query)
     const client = await clientForCaller(deps, policy, once(params, 'client_id'), () => personOf(deps, request.connection))
@@ -47,12 +50,25 @@ type Verified = { params: Params; client: Client; redirect_uri: string; principa
 
 async function answer(deps: Deps, policy: ActivePolicy, { params, client, redirect_uri, principal }: Verified): Promise<Reply> {
   const request = parseAuthorizationRequest(params, client, redirect_uri, policy)
+  refuseAnotherPerson(deps, optional(params, 'id_token_hint'), principal)
   const resource = request.resource === null ? null : (resourceByUri(policy, request.resource) ?? null)
   const facts = { entry: 'authorize', client_id: client.client_id, resource: request.resource } as const
   const decided = await decide(deps, policy, askedFor(principal, client, resource, request.scopes), facts)
   const authTime = await deps.store.authTimes.find(principal.user_id, principal.node.id)
   const situation = { request, client, principal, decided, authTime, policy }
   return (await needsPage(deps, situation)) ? consentPage(deps, situation) : complete(deps, situation)
+}
+
+/**
+ * OpenID Connect Core §3.1.2.1: `id_token_hint`, an ID token of ours (it may have expired), says whom the client means; for anybody else the answer is
+ * `login_required`. Throws `invalid_request` for what is no ID token of ours.
+ */
+function refuseAnotherPerson(deps: Deps, hint: string | undefined, { user_id }: UserPrincipal): void {
+  if (hint === undefined) return
+  const claims = deps.jwts.open('JWT', hint)
+  if (!claims) throw new OAuthError('invalid_request', 'id_token_hint is not an ID token of this server.')
+  if (claims.sub !== subjectOf(user_id))
+    throw new OAuthError('login_required', 'The client asks for another person than the one who is here.')
 }
 
 /** A parameter whose mistakes can only be shown here: nobody knows yet where else to send them. */
@@ -73,7 +89,7 @@ function verifiedRedirectUri(params: Params, client: Client, issuer: string): st
   if (matched === undefined)
     throw new OAuthError(
       'invalid_request',
-      `${client.title} has not registered this redirect_uri, so the answer is not sent there. It must be the same to the letter.`,
+      'This application has not registered this redirect_uri, so the answer is not sent there. It must be the same to the letter.',
     )
   return matched
 }

@@ -1,6 +1,7 @@
 import { callerOf } from '../authorization/caller.ts'
 import { principalKey } from '../authorization/client.ts'
 import { admitted, information, isConfidential, requireKnownOrigin } from '../authorization/registration.ts'
+import { isOfPolicy } from '../clients/find.ts'
 import { nameOf, recordDenial } from '../decide.ts'
 import type { ActivePolicy, Deps } from '../deps.ts'
 import { bearerError, bearerOf, type Endpoint, json, type Reply, type Request } from '../http/endpoint.ts'
@@ -43,7 +44,8 @@ async function ownRegistration(deps: Deps, request: Request): Promise<StoredClie
   if (token === undefined)
     throw bearerError('invalid_token', 'Send the registration access token in the Authorization header, as a bearer token.', { bare: true })
   const client = await deps.store.clients.findByRegistrationToken(digest(token), deps.now())
-  if (client && client.client_id === request.variables.client_id) return client
+  const isTaken = client && isOfPolicy(deps.policy(), client.client_id) // an admin has named it since: the policy file is its registration now
+  if (client && client.client_id === request.variables.client_id && !isTaken) return client
   if (client) await deps.store.commit([revokeRegistrationToken(digest(token))])
   throw bearerError('invalid_token', 'This registration access token is not one of this client.')
 }

@@ -3,6 +3,7 @@ import type { Client } from '../clients/client.ts'
 import type { Deps } from '../deps.ts'
 import { type GrantType, grantTypes } from '../grant_types/index.ts'
 import { type Endpoint, formOf, json } from '../http/endpoint.ts'
+import { refuseBrowsers } from '../http/same_origin.ts'
 import { OAuthError, Unavailable } from '../oauth/error.ts'
 import { optional, required } from '../oauth/parse.ts'
 import { digest } from '../oauth/secret.ts'
@@ -27,7 +28,10 @@ export const token: Endpoint = {
     const params = formOf(request)
     const grant_type = required(params, 'grant_type')
     const whichClient = () => authenticateClient(deps, policy, request.headers.authorization, params)
-    const caller = () => deps.identity.identify(request.connection)
+    const caller = () => {
+      refuseBrowsers(request)
+      return deps.identity.identify(request.connection)
+    }
     let client = await whichClient()
     const grantType = grantTypeOf(client, grant_type)
 

@@ -11,7 +11,10 @@ export type TokenRequest = {
   policy: ActivePolicy
   client: Client
   params: Params
-  /** Who is at the other end of the connection; asked only where that matters. Throws `Unavailable` while the mesh is dark. */
+  /**
+   * Who is at the other end of the connection; asked only where that matters. Throws `Unavailable` while the mesh is dark, `forbidden` where a web page made a
+   * browser send the request: who sits there did not ask for it.
+   */
   caller: () => Promise<Caller>
   /** Seconds. */
   now: number

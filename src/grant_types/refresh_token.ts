@@ -43,7 +43,7 @@ export const refresh_token: GrantType = {
   },
 }
 
-const tooLate = 'This refresh token was used already, and longer ago than a lost answer explains.'
+const tooLate = 'This refresh token was used already, in a way that a lost answer does not explain.'
 
 type Spent = {
   authorization: Authorization

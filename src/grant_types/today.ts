@@ -53,7 +53,7 @@ export async function decideToday(
 
 /** RFC 8707 §2.2: a token request may name the resource again; never another one. */
 function refuseOther(policy: ActivePolicy, authorization: Authorization, resource: Resource | null, params: Params): void {
-  const named = params.get('resource') ?? []
+  const named = (params.get('resource') ?? []).filter((uri) => uri !== '') // RFC 6749 §3.1: without a value it is left out
   if (named.some((uri) => resourceByUri(policy, uri) !== resource))
     throw new OAuthError(
       'invalid_target',

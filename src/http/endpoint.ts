@@ -35,7 +35,7 @@ export type Endpoint = {
   handle: (deps: Deps, request: Request) => Promise<Reply> | Reply
 }
 
-const noStore = { 'cache-control': 'no-store', 'content-type': 'application/json' }
+const noStore = { 'cache-control': 'no-store', 'content-type': 'application/json', 'x-content-type-options': 'nosniff' }
 
 /** A JSON answer that nobody keeps. RFC 6749 §5.1. */
 export const json = (value: object, status = 200, headers: Record<string, string> = {}): Reply => ({

@@ -1,7 +1,7 @@
 /** Where the application listens: only where the mesh (or this very machine) can reach it, never on the wildcard address. */
 import { chmodSync, readFileSync, rmSync, statSync } from 'node:fs'
-import type { Server as HttpServer, RequestListener } from 'node:http'
-import type { ListenOptions } from 'node:net'
+import type { Server as HttpServer, RequestListener, ServerResponse } from 'node:http'
+import type { ListenOptions, Socket } from 'node:net'
 import type { FastifyInstance } from 'fastify'
 import { type Config, ConfigError } from '../config.ts'
 import type { Log } from '../deps.ts'
@@ -21,6 +21,25 @@ const timeouts = {
   keepAliveTimeout: 65_000,
   connectionsCheckingInterval: 5_000,
   maxHeaderSize: 16 * 1024,
+}
+
+/** Who sends nothing, or reads nothing of an answer, for so many milliseconds is gone. */
+const mostIdle = 30_000
+
+/** Requests of one connection that wait for their answers, at most: who sends on without reading would fill our memory with what they do not read. */
+const mostUnanswered = 32
+const unanswered = new WeakMap<Socket, number>()
+
+/** Counts a request of this connection until it is answered; ends the connection where there are too many. */
+function isTooMuch(socket: Socket, response: ServerResponse): boolean {
+  const waiting = (unanswered.get(socket) ?? 0) + 1
+  if (waiting > mostUnanswered) {
+    socket.destroy()
+    return true
+  }
+  unanswered.set(socket, waiting)
+  response.once('close', () => unanswered.set(socket, (unanswered.get(socket) ?? 1) - 1))
+  return false
 }
 
 const isLoopback = (host: string) => host === 'localhost' || host === '::1' || /^127(?:\.\d{1,3}){3}$/.test(host)
@@ -56,11 +75,15 @@ export async function listen(app: FastifyInstance, config: Config, identity: Ide
   const open = new Map<string, HttpServer>()
   let closed = false
   const answer: RequestListener = (request, response) => {
+    if (isTooMuch(request.socket, response)) return
     // RFC 9112 §9.6: who has more to ask while the daemon stops, asks on a new connection, of the next one.
     if (closed) response.shouldKeepAlive = false
     app.routing(request, response)
   }
-  const make = (): HttpServer => (tls ? https().createServer({ ...timeouts, ...tls }, answer) : http.createServer(timeouts, answer))
+  const make = (): HttpServer => {
+    const server = tls ? https().createServer({ ...timeouts, ...tls }, answer) : http.createServer(timeouts, answer)
+    return server.setTimeout(mostIdle)
+  }
   let timer: NodeJS.Timeout | undefined
 
   async function openAll(): Promise<void> {

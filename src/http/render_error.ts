@@ -1,6 +1,6 @@
 /** The one renderer of refusals: HTML for a browser, JSON for everybody else; the same words as in the log. */
 import type { Deps } from '../deps.ts'
-import { OAuthError } from '../oauth/error.ts'
+import { OAuthError, Unavailable } from '../oauth/error.ts'
 import { GuardFailed } from '../store/engine.ts'
 import { json, type Reply, type Request } from './endpoint.ts'
 import { type Html, html } from './html.ts'
@@ -21,9 +21,10 @@ export function logError(deps: Pick<Deps, 'log'>, request: Pick<Request, 'id'>, 
     request_id: request.id,
     error: error.code,
     ...(decision_id && { decision_id }),
-    ...(error.cause !== undefined && { err: error.cause }),
+    ...(error.cause !== undefined && { err: error instanceof Unavailable ? String(error.cause) : error.cause }),
   }
-  if (error.status >= 500) deps.log.error(fields, error.message)
+  if (error instanceof Unavailable) deps.log.warn(fields, error.message)
+  else if (error.status >= 500) deps.log.error(fields, error.message)
   else deps.log.info(fields, error.message)
 }
 

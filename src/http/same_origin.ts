@@ -20,3 +20,21 @@ export const notFromOurPage = (): OAuthError =>
     'forbidden',
     'This was not sent by a page of this server, so nothing was done. Open the page again and use its own buttons.',
   )
+
+/**
+ * Refuses what a page made a browser send, of whatever origin: for requests of programs that stand on network identity, such as the redemption of a token
+ * that is bound to its machine. Throws `forbidden`.
+ */
+export function refuseBrowsers({ headers: { origin, 'sec-fetch-site': site } }: Pick<Request, 'headers'>): void {
+  if (origin !== undefined || (site !== undefined && site !== 'none'))
+    throw new OAuthError('forbidden', 'This token is bound to a machine, so it is given to programs of that machine, not to web pages.')
+}
+
+/**
+ * Refuses what a page loads without going there, as a picture or by script: a person who signs in navigates (Fetch Metadata). Browsers send both headers;
+ * programs that fetch send a mode alone, and mean no harm. Throws `forbidden`.
+ */
+export function requireNavigation({ headers: { 'sec-fetch-mode': mode, 'sec-fetch-site': site } }: Pick<Request, 'headers'>): void {
+  if (site !== undefined && mode !== undefined && mode !== 'navigate')
+    throw new OAuthError('forbidden', 'A sign-in is a page to go to; it cannot be loaded as a part of another page.')
+}

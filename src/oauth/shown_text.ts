@@ -1,7 +1,7 @@
 /** Text that a stranger chose and that people will read on our pages: it must not be able to look like something else. */
 
-/** Control, format (bidi, zero-width), surrogate and private-use characters, line separators, and what no font shows. U+FE0F only makes emoji colourful. */
-const unseen = /[[\p{Cc}\p{Cf}\p{Cs}\p{Co}\p{Zl}\p{Zp}\p{Default_Ignorable_Code_Point}]--[\u{fe0f}]]/v
+/** Control, format (bidi, zero-width), surrogate and private-use and unassigned characters, line separators, and what no font shows. U+FE0F only makes emoji colourful. */
+const unseen = /[[\p{Cc}\p{Cf}\p{Cs}\p{Co}\p{Cn}\p{Zl}\p{Zp}\p{Default_Ignorable_Code_Point}]--[\u{fe0f}]]/v
 
 /** A letter, number, sign or symbol; U+2800 is a Braille pattern without dots. */
 const seen = /[[\p{L}\p{N}\p{P}\p{S}]--[\u{2800}]]/v
@@ -17,3 +17,10 @@ export function shownTextProblem(text: string, most: number): string | null {
   if (stackedMarks.test(text.normalize('NFC'))) return 'stacks combining marks'
   return null
 }
+
+/** A stranger's text as it may stand in a sentence, a log or a terminal: what cannot be seen as "?", and no more than `most` characters. */
+export const printable = (text: string, most: number): string =>
+  text
+    .slice(0, most)
+    .toWellFormed()
+    .replaceAll(/[\p{C}\p{Zl}\p{Zp}]/gu, '?')

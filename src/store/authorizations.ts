@@ -1,4 +1,5 @@
 /** What every code and token descends from. End it, and all that came from it is dead. */
+import { neverRedeemed } from './codes.ts'
 import type { Engine, Write } from './engine.ts'
 
 export type Authorization = {
@@ -38,10 +39,10 @@ export const authorizations = (engine: Engine) => ({
       { id, jti },
     ),
 
-  /** Newest first; those that live. */
+  /** Newest first; those that live, and from which a token may have come. */
   list: (now: number, { client_id = null as string | null, login = null as string | null, before = '~', limit = 100 } = {}) =>
     engine.all<Authorization>(
-      `SELECT * FROM authorizations WHERE id < $before AND ended_at IS NULL AND expires_at > $now
+      `SELECT * FROM authorizations WHERE id < $before AND ended_at IS NULL AND expires_at > $now AND id NOT IN (${neverRedeemed(0)})
         AND ($client_id IS NULL OR client_id = $client_id) AND ($login IS NULL OR login = $login) ORDER BY id DESC LIMIT $limit`,
       { now, client_id, login, before, limit },
     ),

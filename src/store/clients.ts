@@ -123,6 +123,12 @@ export const deleteClient = (client_id: string, now: number, reason: string): Wr
   { sql: 'DELETE FROM consents WHERE client_id = $client_id', params: { client_id } },
 ]
 
+/** Deletes the row alone: of a client that is known from elsewhere now. */
+export const forgetClient = (client_id: string): Write => ({
+  sql: 'DELETE FROM clients WHERE client_id = $client_id',
+  params: { client_id },
+})
+
 /** Deletes a client that went unused for too long; the commit fails where it was used meanwhile. */
 export const deleteUnusedClient = (client_id: string, now: number): Write[] => [
   { sql: `UPDATE clients SET used_at = used_at WHERE client_id = $client_id AND NOT (${alive})`, params: { client_id, now }, expect: 1 },

@@ -29,3 +29,7 @@ export const consumeCode = ({ authorization_id }: Code, now: number): Write => (
   params: { authorization_id, now },
   expect: 1,
 })
+
+/** SQL: the authorizations whose codes ended `seconds` ago without being redeemed: nothing came from them, and nothing will. */
+export const neverRedeemed = (seconds: number) =>
+  `SELECT authorization_id FROM codes WHERE consumed_at IS NULL AND expires_at <= $now - ${seconds}`

@@ -29,6 +29,8 @@ export async function liveScopes(
   if (!subject.there) return dead('identity', subject.sentence)
   const { principal } = subject
   const verdict = evaluate(policy, askedFor(principal, client, resource, scopes), deps.now())
+  if (verdict.allowed && verdict.limits.bind === 'node' && principal.node.id !== authorization.node_id)
+    return dead('identity', `The machine on which ${authorization.login} signed in is gone, and the policy binds tokens to it.`)
   return verdict.allowed ? { live: { principal, client, resource, scopes: verdict.scopes } } : { dead: { why: verdict, principal } }
 }
 

@@ -86,21 +86,26 @@ test('RFC 6749 §3.1: unknown parameters, and those of OpenID Connect that only 
     assertCode(started, await started.alice.authorize(grafana, { ...openid, ...params }), grafana)
 })
 
-test('an ID token as a hint changes nothing, whatever it holds: the answer is about who calls', async (t) => {
+test('OpenID Connect Core §3.1.2.1: id_token_hint says who is meant; for anybody else it is login_required, and what is no ID token of ours is refused [threats 56]', async (t) => {
   const started = await start(t)
-  const { alice, bob } = started
+  const { alice, bob, clock } = started
   const client = policyClient(started, 'grafana', grafanaCallback)
   const { id_token: ofBob = '' } = await bob.signIn(client, openid)
+  const { id_token: ofAlice = '', access_token } = await alice.signIn(client, openid)
   const encode = (value: unknown) => Buffer.from(JSON.stringify(value)).toString('base64url')
-  for (const id_token_hint of [
-    ofBob,
-    'x',
-    '..',
-    `${encode(null)}.${encode(null)}.`,
-    `${encode({ alg: 'none' })}.${encode({ aud: [1, null] })}.x`,
-  ]) {
-    const { id_token = '' } = await alice.signIn(client, { ...openid, id_token_hint })
-    assert.equal(decodeJwt(id_token).sub, 'userid:101')
+  for (const prompt of [undefined, 'none']) {
+    assertSentBack(started, await alice.authorize(client, { ...openid, prompt, id_token_hint: ofBob }), 'login_required', client)
+    for (const id_token_hint of [
+      'x',
+      '..',
+      access_token,
+      `${ofAlice}x`,
+      `${encode(null)}.${encode(null)}.`,
+      `${encode({ alg: 'none' })}.${encode({ sub: 'userid:101' })}.`,
+    ])
+      assertSentBack(started, await alice.authorize(client, { ...openid, prompt, id_token_hint }), 'invalid_request', client)
+    clock.advance({ days: 1 }) // an expired one is still a hint
+    assertCode(started, await alice.authorize(client, { ...openid, prompt, id_token_hint: ofAlice }), client)
   }
 })
 
@@ -667,4 +672,21 @@ test('RFC 8414 §2: with a path in the issuer, pages, their form and their style
   const code = assertCode(started, await alice.answer(page, 'approve'), client)
   assert.ok(code)
   assert.equal((await alice.send(`${new URL(issuer).origin}/authorize?${formText(grafana)}`)).status, 404)
+})
+
+test('Fetch Metadata: what another page loads as a picture, a script or by fetch signs nobody in, and leaves no trace; a click does [threats 64]', async (t) => {
+  const started = await start(t)
+  const client = policyClient(started, 'grafana', grafanaCallback)
+  const query = `/authorize?${formText({ response_type: 'code', client_id: client.client_id, redirect_uri: client.redirect_uri, code_challenge: challengeOf(newVerifier()), code_challenge_method: 'S256', state: 'st-1', ...openid })}`
+  await withoutTrace(started, async () => {
+    for (const mode of ['no-cors', 'cors', 'same-origin', 'websocket'])
+      for (const site of ['cross-site', 'same-site', 'same-origin', 'none'])
+        assertPage(
+          await started.alice.send(query, { headers: { 'sec-fetch-mode': mode, 'sec-fetch-site': site } }),
+          403,
+          /cannot be loaded as a part/,
+        )
+  })
+  for (const headers of [{ 'sec-fetch-mode': 'navigate', 'sec-fetch-site': 'cross-site' }, { 'sec-fetch-mode': 'cors' }])
+    assertCode(started, await started.alice.send(query, { headers: headers as Record<string, string> }), client)
 })

@@ -64,7 +64,7 @@ test('OAuth 2.1 §7.9: the page says who you are, what asks and who brought it, 
   assertPage(page, 200)
   assert.equal(
     textOf(page),
-    'Allow Admin Console to act for you? You are signed in by the mesh as bob@example.com , on bob-laptop.dev-mesh.internal. ' +
+    'Allow “Admin Console” to act for you? You are signed in by the mesh as bob@example.com , on bob-laptop.dev-mesh.internal. ' +
       'Application Admin Console unverified self-registered by alice@example.com The answer goes to tool.example.com ' +
       'Resource Wiki http://localhost:8490/mcp It may Read every page that you may read wiki:read Change pages in your name wiki:write ' +
       'Know who you are openid See which groups you are in groups Allow Deny',
@@ -74,7 +74,7 @@ test('OAuth 2.1 §7.9: the page says who you are, what asks and who brought it, 
   assertPage(
     named,
     200,
-    /^Sign in to Grafana\? .*Application Grafana named in the policy by an admin The answer goes to localhost:3000 .* It may Know who you are openid/,
+    /^Sign in to “Grafana”\? .*Application Grafana named in the policy by an admin The answer goes to localhost:3000 .* It may Know who you are openid/,
   )
   assert.doesNotMatch(named.text, /unverified/)
 })
@@ -92,7 +92,7 @@ test('CWE-79: whatever software calls itself comes out as text [threats 73, 74]'
     const client = await alice.register({ client_name })
     const page = await alice.authorize(client, wiki)
     assertPage(page, 200)
-    assert.ok(textOf(page).startsWith(`Allow ${client_name} to act for you?`))
+    assert.ok(textOf(page).startsWith(`Allow “${client_name}” to act for you?`))
     const refused = await alice.authorize(client, { ...wiki, scope: '"' })
     assertLinkBack(started, refused, 'invalid_scope', client)
     assert.ok(textOf(refused).includes(`Go back to ${client_name} unverified`))

@@ -449,3 +449,11 @@ test('client_ttl: software that is not used for so long is gone, and removed wit
   const { clients } = (await daemon.deps.store.engine.get<{ clients: number }>('SELECT clients FROM registrants', {})) ?? {}
   assert.equal(clients, 1, 'there is room for another one again')
 })
+
+test('A limit goes by the person, not by the address or the machine that they happen to use [threats 112]', async (t) => {
+  const { alice, alicePhone, bob } = await start(t, { policy: withRegistration({ max_clients: 2 }) })
+  await alice.register()
+  await alicePhone.register()
+  for (const hers of [alice, alicePhone]) await assert.rejects(hers.register(), /as many as the policy allows/)
+  assert.ok(await bob.register())
+})

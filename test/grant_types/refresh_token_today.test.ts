@@ -165,6 +165,10 @@ test('A grant with bind: node lets nobody refresh from another machine, and noth
       const decision = await daemon.deps.store.decisions.find(String(refusal.answer.json().decision_id))
       assert.deepEqual([decision?.outcome, decision?.reason, decision?.principal], ['denied', 'identity', 'alice@example.com'])
     }
+    // Nor does a page in the browser of that very machine: its address is not her wish.
+    const form = { grant_type: 'refresh_token', client_id: client.client_id, refresh_token: tokens.refresh_token ?? '' }
+    for (const headers of [{ origin: 'https://evil.example', 'sec-fetch-site': 'cross-site' }, { 'sec-fetch-site': 'same-site' }])
+      assertRefused(await alice.send('/token', { form, headers: headers as Record<string, string> }), 'forbidden', 403)
     assert.deepEqual(await spendable(started), before)
     const refreshed = await alice.refresh(client, tokens)
 

@@ -68,6 +68,7 @@ CREATE TABLE codes (
   expires_at INTEGER NOT NULL,
   consumed_at INTEGER
 ) WITHOUT ROWID;
+CREATE INDEX codes_unredeemed ON codes (expires_at) WHERE consumed_at IS NULL;
 
 CREATE TABLE refresh_tokens (
   authorization_id TEXT PRIMARY KEY REFERENCES authorizations (id) ON DELETE CASCADE,
