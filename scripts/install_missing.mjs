@@ -30,7 +30,9 @@ if (missing()) {
     const wanted = ['ci', '--ignore-scripts', '--loglevel=error', '--no-audit', '--no-fund']
     execFileSync('npm', wanted, { stdio: ['ignore', 2, 2], env: withoutPlace(process.env) })
   } catch {
-    console.error('meshidp: npm could not install the packages. Its own words are above; mostly the registry cannot be reached. Then run the same command again.')
+    console.error(
+      'meshidp: npm could not install the packages. Its own words are above; mostly the registry cannot be reached. Then run the same command again.',
+    )
     process.exit(1)
   }
 }

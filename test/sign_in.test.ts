@@ -23,15 +23,15 @@ test('OAuth 2.1 §4.1: a registered client signs its user in, refreshes, is intr
   const server = policyClient(first, 'wiki-server')
   const seen = await first.alice.introspect(server, tokens.access_token)
   assert.deepEqual(
-    { active: seen['active'], username: seen['username'], aud: seen['aud'], sub: seen['sub'] },
+    { active: seen.active, username: seen.username, aud: seen.aud, sub: seen.sub },
     { active: true, username: 'alice@example.com', aud: wiki.resource, sub: 'userid:101' },
   )
 
   const second = await first.restart()
   const refreshed = await second.alice.refresh(client, tokens)
   assert.notEqual(refreshed.refresh_token, tokens.refresh_token)
-  assert.equal((await second.alice.introspect(server, tokens.access_token))['active'], true)
-  assert.equal((await second.alice.introspect(server, refreshed.access_token))['active'], true)
+  assert.equal((await second.alice.introspect(server, tokens.access_token)).active, true)
+  assert.equal((await second.alice.introspect(server, refreshed.access_token)).active, true)
 })
 
 test('OpenID Connect Core §3.1: a client that an admin named signs in without a page, and userinfo tells what the scopes let out', async (t) => {
@@ -39,8 +39,8 @@ test('OpenID Connect Core §3.1: a client that an admin named signs in without a
   const grafana = policyClient({ alice, ...started }, 'grafana', 'http://localhost:3000/login/generic_oauth')
   const tokens = await alice.signIn(grafana, { scope: 'openid profile email groups', nonce: 'n-1' })
   const claims = JSON.parse(Buffer.from(tokens.id_token?.split('.')[1] ?? '', 'base64url').toString()) as Record<string, unknown>
-  assert.equal(claims['nonce'], 'n-1')
-  assert.equal(claims['aud'], 'client:grafana')
+  assert.equal(claims.nonce, 'n-1')
+  assert.equal(claims.aud, 'client:grafana')
   const answer = await alice.send('/userinfo', { headers: { authorization: `Bearer ${tokens.access_token}` } })
   assert.deepEqual(answer.json(), {
     sub: 'userid:101',

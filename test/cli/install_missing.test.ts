@@ -53,5 +53,8 @@ test('npm start installs what is missing, or of another version, once, and says 
 test('where npm cannot install, a sentence says what to look at, and nothing is started', async (t) => {
   const { code, stderr } = await install(t, null, false)
   assert.equal(code, 1)
-  assert.match(stderr, /npm could not install the packages\. Its own words are above; mostly the registry cannot be reached\. Then run the same command again\.\n$/)
+  assert.match(
+    stderr,
+    /npm could not install the packages\. Its own words are above; mostly the registry cannot be reached\. Then run the same command again\.\n$/,
+  )
 })

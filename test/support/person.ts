@@ -35,7 +35,7 @@ export class Refusal extends Error {
   constructor(answer: Answer) {
     super(`${answer.status} ${answer.text}`)
     this.status = answer.status
-    this.error = answer.json()['error']
+    this.error = answer.json().error
     this.answer = answer
   }
 }
@@ -113,7 +113,7 @@ export function personAt(t: TestContext, issuer: string, address: string): Perso
       headers: response.headers,
       text,
       json: () => JSON.parse(text) as Record<string, unknown>,
-      location: () => new URL(String(response.headers['location'])).searchParams,
+      location: () => new URL(String(response.headers.location)).searchParams,
     }
   }
 
@@ -174,7 +174,7 @@ export function personAt(t: TestContext, issuer: string, address: string): Perso
       const first = await person.authorize(client, params)
       const done = first.status === 200 ? await person.answer(first, 'approve') : first
       const code = done.status === 303 ? done.location().get('code') : null
-      if (!code) throw new Error(`no code: ${done.status} ${done.headers['location'] ?? done.text.slice(0, 1500)}`)
+      if (!code) throw new Error(`no code: ${done.status} ${done.headers.location ?? done.text.slice(0, 1500)}`)
       return { code, code_verifier: first.code_verifier }
     },
 
