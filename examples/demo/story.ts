@@ -6,6 +6,7 @@ import { setTimeout as pause } from 'node:timers/promises'
 import { type Agent, connectAgent } from '../client/agent.ts'
 import { inMemory, type Storage } from '../client/oauth_provider.ts'
 import { startMcpServer } from '../mcp-server/server.ts'
+import { sentenceOf } from '../said.ts'
 import { type DaemonProcess, daemonProcess } from './daemon_process.ts'
 import { examplePolicyAt, examplePorts, type Ports, uriAt } from './example_policy.ts'
 import { freePorts, isFree } from './free_ports.ts'
@@ -169,13 +170,6 @@ async function theDaemonDies(stage: Stage, alice: Alice): Promise<void> {
   await refreshes(stage, alice)
 }
 
-/** What an error says; of a refusal that the SDK hands on as JSON, the sentence. */
-function wordsOf(error: unknown): string {
-  const message = error instanceof Error ? error.message : String(error)
-  const [json] = /\{.*\}/s.exec(message) ?? []
-  return json ? String((JSON.parse(json) as { error_description?: unknown }).error_description) : message
-}
-
 type Decision = { id: string; outcome: string; entry: string; principal: string; sentence: string | null; reason: string | null }
 
 async function malloryIsRefused(stage: Stage): Promise<void> {
@@ -189,7 +183,7 @@ async function malloryIsRefused(stage: Stage): Promise<void> {
     openBrowser: () => {
       throw new StoryFailed('Mallory should not have come as far as a browser.')
     },
-  }).then(() => '', wordsOf)
+  }).then(() => '', sentenceOf)
   const [, decisionId = ''] = /mention decision ([0-9A-Z]+)/.exec(refusal) ?? []
   expect(decisionId !== '', `mallory should have been refused, and heard: ${refusal || 'yes'}`)
   tell(stage, 'refused', refusal)
@@ -237,7 +231,7 @@ async function theAdminRevokes(stage: Stage): Promise<void> {
   )
   expect(
     failure === askedAgain,
-    `the notes should have refused the token, but: ${failure === undefined ? 'they gave the page' : wordsOf(failure)}`,
+    `the notes should have refused the token, but: ${failure === undefined ? 'they gave the page' : sentenceOf(failure)}`,
   )
   tell(stage, 'so', 'access and refresh token are dead, and the agent would have to ask alice again')
   tell(stage, 'by the way', 'a server that verifies by itself, as the wiki, would take a token for the rest of its five minutes')

@@ -1,6 +1,7 @@
 /** `node examples/mcp-server/main.ts --help` */
 import { readFileSync } from 'node:fs'
 import { parseArgs } from 'node:util'
+import { Misused, runExample, webAddress, wholeNumber } from '../said.ts'
 import { startMcpServer } from './server.ts'
 
 const help = `An example MCP server that takes access tokens of meshidp.
@@ -17,38 +18,41 @@ Usage: node examples/mcp-server/main.ts [OPTION …]
   --port N               another port than that of the URI
 `
 
-const { values } = parseArgs({
-  options: {
-    issuer: { type: 'string', default: 'http://localhost:8484' },
-    resource: { type: 'string', default: 'http://localhost:8490/mcp' },
-    scope: { type: 'string', default: 'wiki:read' },
-    check: { type: 'string', default: 'local' },
-    'client-id': { type: 'string' },
-    'secret-file': { type: 'string' },
-    'cache-seconds': { type: 'string', default: '15' },
-    port: { type: 'string' },
-    help: { type: 'boolean', short: 'h' },
-  },
-})
+const read = () =>
+  parseArgs({
+    options: {
+      issuer: { type: 'string', default: 'http://localhost:8484' },
+      resource: { type: 'string', default: 'http://localhost:8490/mcp' },
+      scope: { type: 'string', default: 'wiki:read' },
+      check: { type: 'string', default: 'local' },
+      'client-id': { type: 'string' },
+      'secret-file': { type: 'string' },
+      'cache-seconds': { type: 'string', default: '15' },
+      port: { type: 'string' },
+      help: { type: 'boolean', short: 'h' },
+    },
+  }).values
 
-function introspection() {
-  const { check, 'client-id': client_id, 'secret-file': file } = values
+function introspection({ check, 'client-id': client_id, 'secret-file': file, 'cache-seconds': seconds }: ReturnType<typeof read>) {
   if (check === 'local') return {}
   if (check !== 'introspect' || !client_id || !file)
-    throw new Error('Say --check local, or --check introspect with --client-id and --secret-file.')
-  return { introspect: { client_id, client_secret: readFileSync(file, 'utf8').trim(), cacheSeconds: Number(values['cache-seconds']) } }
+    throw new Misused('Say --check local, or --check introspect with --client-id and --secret-file.')
+  const cacheSeconds = wholeNumber('cache-seconds', seconds, 86_400)
+  return { introspect: { client_id, client_secret: readFileSync(file, 'utf8').trim(), cacheSeconds } }
 }
 
-if (values.help) console.log(help)
-else {
-  const { issuer, resource, scope, port } = values
+await runExample(help, async () => {
+  const values = read()
+  if (values.help) return console.log(help)
+  const { scope, port } = values
+  const issuer = webAddress('issuer', values.issuer)
   const { url } = await startMcpServer({
     issuer,
-    resource,
+    resource: webAddress('resource', values.resource),
     scope,
-    ...introspection(),
-    ...(port !== undefined && { port: Number(port) }),
+    ...introspection(values),
+    ...(port !== undefined && { port: wholeNumber('port', port, 65_535) }),
     onOutage: (error) => console.error(error.message),
   })
   console.log(`${url} takes access tokens of ${issuer}. Stop with Ctrl-C.`)
-}
+})
