@@ -12,7 +12,7 @@ export const isFree = (port: number): Promise<boolean> =>
 /** The first of `count` free ports in a row. Below those that systems give to outgoing connections, so that it is still free after a restart. */
 export async function freePorts(count: number): Promise<number> {
   for (;;) {
-    const first = 20_000 + Math.floor(Math.random() * 10_000)
+    const first = 30_000 + Math.floor(Math.random() * 2_700)
     const ports = Array.from({ length: count }, (_, at) => first + at)
     const free = await Promise.all(ports.map(isFree))
     if (free.every(Boolean)) return first

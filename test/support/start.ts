@@ -54,9 +54,13 @@ export function testClock(): Clock {
   }
 }
 
-/** A loopback port that is free now, out of the range that outgoing connections take theirs from. */
+/** Test files run side by side: each process has a hundred ports of its own, outside of the range that outgoing connections take theirs from. */
+const firstPort = 20_000 + (process.pid % 100) * 100
+let portsGiven = 0
+
+/** A loopback port that is free now, and the one after it too, as far as this process knows. */
 export function freePort(): Promise<number> {
-  const port = 20_000 + Math.floor(Math.random() * 10_000)
+  const port = firstPort + ((2 * portsGiven++) % 100)
   return new Promise((resolve) => {
     const server = createServer()
     server.once('error', () => resolve(freePort()))
