@@ -5,7 +5,7 @@ import type { Recent } from './decide.ts'
 import type { Identity } from './identity/identity.ts'
 import type { Jwts } from './keys/jwt.ts'
 import type { Keys } from './keys/keyset.ts'
-import type { Policy } from './policy/index.ts'
+import type { Policy, Resource } from './policy/index.ts'
 import type { Store } from './store/index.ts'
 
 export type Log = {
@@ -19,6 +19,8 @@ export type Log = {
 export type ActivePolicy = Policy & {
   /** client_id → digest of its secret, for clients of the policy file. */
   secret_digests: ReadonlyMap<string, string>
+  /** By URI, without a slash at its end. */
+  resources_by_uri: ReadonlyMap<string, Resource>
   /** When it came into force, seconds. */
   loaded_at: number
 }

@@ -1,5 +1,4 @@
 /** Removes what has ended, in small steps, so that nobody waits for it; and ends what has been suspended for too long. */
-
 import { isOfPolicy } from './clients/find.ts'
 import type { Deps } from './deps.ts'
 import { endAuthorization, personFound } from './store/authorizations.ts'

@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Config } from './config.ts'
 import type { ActivePolicy } from './deps.ts'
+import { withoutSlash } from './oauth/resource.ts'
 import { digest } from './oauth/secret.ts'
 import { compile, type Problem } from './policy/index.ts'
 
@@ -26,7 +27,8 @@ export function loadPolicy({ policy_file, secrets_directory }: Config, now: numb
   for (const client of policy.clients.values())
     if (client.client_secret_file !== null)
       secret_digests.set(client.client_id, digest(readSecret(join(secrets_directory, client.client_secret_file), client.name)))
-  return { ...policy, secret_digests, loaded_at: now }
+  const resources_by_uri = new Map([...policy.resources.values()].map((resource) => [withoutSlash(resource.uri), resource]))
+  return { ...policy, secret_digests, resources_by_uri, loaded_at: now }
 }
 
 /** `file:line:column: sentence`, as editors and people read it. */

@@ -1,6 +1,5 @@
 /** The client of an authorization request: known already, or known after its metadata document was fetched. */
-import type { Client } from '../clients/client.ts'
-import { clientOfStore } from '../clients/client.ts'
+import { type Client, clientOfStore } from '../clients/client.ts'
 import { findKnownClient, isStale } from '../clients/find.ts'
 import { isMetadataDocumentUrl } from '../clients/metadata_document.ts'
 import { refuseOfficialName } from '../clients/official_name.ts'
@@ -10,9 +9,8 @@ import { OAuthError } from '../oauth/error.ts'
 import type { Principal } from '../oauth/principal.ts'
 import { redirectHost } from '../oauth/redirect_uri.ts'
 import { printable } from '../oauth/shown_text.ts'
+import { defaults } from '../policy/index.ts'
 import { keepMetadataDocument, type StoredClient } from '../store/clients.ts'
-
-const aQuarter = 90 * 86_400
 
 /**
  * Finds the client. A metadata document that the policy file does not name needs a caller whom the policy lets bring such software in (`via: cimd`), and
@@ -58,7 +56,7 @@ export async function clientForCaller(
     owner_name: '',
     created_at: known?.stored?.created_at ?? now,
     used_at: now,
-    unused_ttl: decided?.verdict.limits.client_ttl ?? aQuarter,
+    unused_ttl: decided?.verdict.limits.client_ttl ?? defaults.client_ttl,
     fresh_until: document.expires_at,
   }
   const writes = named ? [] : (await admit(metadata.redirect_uris, { ignored, narrowed })).writes

@@ -1,5 +1,4 @@
 /** What registering software (RFC 7591) and changing it (RFC 7592) share: who may, with which metadata, and what is answered. */
-
 import { refuseOfficialName } from '../clients/official_name.ts'
 import { type Decided, decide } from '../decide.ts'
 import type { ActivePolicy, Deps } from '../deps.ts'

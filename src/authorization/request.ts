@@ -5,7 +5,7 @@ import { OAuthError } from '../oauth/error.ts'
 import { optional, type Params, refuseRepeated } from '../oauth/parse.ts'
 import { isCodeChallenge } from '../oauth/pkce.ts'
 import { parseScope } from '../oauth/scope.ts'
-import { identityScopes, type Resource } from '../policy/index.ts'
+import { isIdentityScope, type Resource } from '../policy/index.ts'
 import { resourceByUri } from '../tokens/subject.ts'
 
 /** Kept with a ticket while a page is open, so plain data. */
@@ -108,8 +108,6 @@ function parseMaxAge(params: Params, client: Client): number | null {
   if (!/^[0-9]{1,9}$/.test(text)) throw new OAuthError('invalid_request', 'max_age must be a whole number of seconds.')
   return Number(text)
 }
-
-const isIdentityScope = (scope: string) => (identityScopes as readonly string[]).includes(scope)
 
 /**
  * RFC 8707 §2, and one `aud` a token: at most one resource. A request that names none is for the policy's default resource, where there is one,

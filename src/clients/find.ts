@@ -13,7 +13,7 @@ const mostLetters = 2048
 export async function findKnownClient(deps: Deps, policy: ActivePolicy, client_id: string): Promise<Client | undefined> {
   if (client_id.length > mostLetters) return undefined
   const named = policy.clients.get(client_id)
-  if (named && isOfPolicy(policy, client_id)) return clientOfPolicy(named, policy)
+  if (named && !namesDocument(named)) return clientOfPolicy(named, policy)
   const stored = await deps.store.clients.find(client_id, deps.now())
   return stored && clientOfStore(stored, named)
 }

@@ -5,6 +5,7 @@ import { nameOf, recordDenial } from '../decide.ts'
 import { bearerError, bearerOf, type Endpoint, json } from '../http/endpoint.ts'
 import { OAuthError } from '../oauth/error.ts'
 import { digest, newSecret } from '../oauth/secret.ts'
+import { defaults } from '../policy/index.ts'
 import { insertRegisteredClient, type StoredClient } from '../store/clients.ts'
 import { GuardFailed } from '../store/engine.ts'
 
@@ -37,10 +38,10 @@ export const register: Endpoint = {
       owner_name: nameOf(principal),
       created_at: now,
       used_at: now,
-      unused_ttl: limits.client_ttl ?? 90 * 86_400,
+      unused_ttl: limits.client_ttl ?? defaults.client_ttl,
       fresh_until: null,
     }
-    const most = limits.max_clients ?? 20
+    const most = limits.max_clients ?? defaults.max_clients
     try {
       await deps.store.commit([...insertRegisteredClient(client, most), ...decided.writes])
     } catch (thrown) {

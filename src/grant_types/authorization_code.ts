@@ -28,18 +28,13 @@ export const authorization_code: GrantType = {
     if (code.expires_at <= now || !isLive(authorization, now)) throw unknown()
 
     const granted = authorization.scopes.split(' ')
-    const { principal, resource, verdict, writes } = await decideToday(deps, request, 'authorization_code', authorization, granted)
+    const today = await decideToday(deps, request, 'authorization_code', authorization, granted)
     const refreshes = client.grant_types.includes('refresh_token')
     return {
-      authorization,
-      principal,
-      client,
-      resource,
-      scopes: verdict.scopes,
-      limits: verdict.limits,
+      ...today,
       nonce: code.nonce,
       refresh: refreshes ? firstOf(deps, authorization) : null,
-      writes: [consumeCode(code, now), ...writes],
+      writes: [consumeCode(code, now), ...today.writes],
     }
   },
 }

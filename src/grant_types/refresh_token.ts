@@ -28,26 +28,17 @@ export const refresh_token: GrantType = {
     const keep = sameDigest(family.digest, digest(token))
       ? (expires_at: number) => rotateRefreshToken(family, digest(successor), scopes.join(' '), now, expires_at)
       : await replay(deps, request, { authorization, family, spent: digest(token), scopes: scopes.join(' ') })
-    const { principal, resource, verdict, writes } = await decideToday(deps, request, 'refresh_token', authorization, scopes)
-    return {
-      authorization,
-      principal,
-      client,
-      resource,
-      scopes: verdict.scopes,
-      limits: verdict.limits,
-      nonce: null,
-      refresh: { token: successor, keep },
-      writes,
-    }
+    const today = await decideToday(deps, request, 'refresh_token', authorization, scopes)
+    return { ...today, nonce: null, refresh: { token: successor, keep } }
   },
 }
 
-const tooLate = 'This refresh token was used already, in a way that a lost answer does not explain.'
+const usedAgain = 'This refresh token was used already, in a way that a lost answer does not explain.'
 
 type Spent = {
   authorization: Authorization
-  family: RefreshFamily /** Digest of the token that was shown. */
+  family: RefreshFamily
+  /** Digest of the token that was shown. */
   spent: string
   scopes: string
 }
@@ -62,7 +53,7 @@ async function replay(deps: Deps, request: TokenRequest, { authorization, family
   const isLast = family.previous_digest !== null && sameDigest(family.previous_digest, spent)
   const elapsed = request.now - (family.rotated_at ?? 0)
   if (!isLast || elapsed > refresh_grace || refresh_grace === 0)
-    throw await endForReuse(deps, request, 'refresh_token', authorization, tooLate)
+    throw await endForReuse(deps, request, 'refresh_token', authorization, usedAgain)
   if (family.rotated_for !== scopes)
     throw new OAuthError('invalid_grant', 'This refresh token was just used for other scopes. Use its successor.')
   if (family.replays >= refresh_replays) throw new OAuthError('invalid_grant', 'This refresh token was used too often. Use its successor.')

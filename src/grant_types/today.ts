@@ -1,15 +1,17 @@
 /** What both grant types of a person share: is the authorization alive, is its person there, and what does today's policy give? */
-import { type Decided, decide, type Entry, recordDenial } from '../decide.ts'
+import { decide, type Entry, recordDenial } from '../decide.ts'
 import type { ActivePolicy, Deps } from '../deps.ts'
 import { OAuthError } from '../oauth/error.ts'
 import { optional, type Params } from '../oauth/parse.ts'
 import type { UserPrincipal } from '../oauth/principal.ts'
 import type { DenialReason, Resource } from '../policy/index.ts'
 import type { Authorization } from '../store/authorizations.ts'
+import type { Issuable } from '../tokens/issue.ts'
 import { askedFor, findSubject, resourceByUri } from '../tokens/subject.ts'
 import type { TokenRequest } from './index.ts'
 
-export type Today = Decided & { principal: UserPrincipal; resource: Resource | null }
+/** What of an authorization may go on today: all that a grant type has to add is what it spends. */
+export type Today = Omit<Issuable, 'nonce' | 'refresh'>
 
 /**
  * Decides on today's identity and today's policy whether `scopes` of the authorization may go on. What is no longer allowed is dropped;
@@ -48,7 +50,8 @@ export async function decideToday(
       `This sign-in is bound to the machine on which ${authorization.login} made it, and this request came from another one.`,
       principal,
     )
-  return { ...decided, principal, resource }
+  const { verdict, writes } = decided
+  return { authorization, principal, client, resource, scopes: verdict.scopes, limits: verdict.limits, writes }
 }
 
 /** RFC 8707 §2.2: a token request may name the resource again; never another one. */

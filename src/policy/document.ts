@@ -164,7 +164,6 @@ export const policyDocument = z.strictObject({
 
 export type PolicyDocument = z.output<typeof policyDocument>
 export type GrantEntry = PolicyDocument['grants'] extends (infer G)[] | undefined ? G : never
-export type ResourceEntry = z.output<typeof resource>
 export type ClientEntry = z.output<typeof client>
 export type Capability<A extends keyof typeof capabilities> = z.output<(typeof capabilities)[A]>
 export type App = keyof typeof capabilities

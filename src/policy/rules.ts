@@ -4,7 +4,7 @@ import type { Groups } from './groups.ts'
 import type { Terms } from './limits.ts'
 import type { Resource } from './policy.ts'
 import type { Selector } from './selector.ts'
-import type { Asked, Limits } from './verdict.ts'
+import type { Limits } from './verdict.ts'
 
 /** The conditions that all capabilities of a grant share. */
 export type Grant = {
@@ -69,8 +69,6 @@ export type Engine = {
   prefixes: readonly Prefix[]
   shelves: { readonly [A in keyof Rules]: Shelf<Rules[A]> }
 }
-
-export type AppAsked = Asked['app']
 
 export function shelve<R extends { grant: Grant }>(shelf: Shelf<R>, target: string, rule: R): void {
   const place = shelf.get(target) ?? { all: [], byKey: new Map<string, R[]>() }

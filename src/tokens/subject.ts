@@ -2,6 +2,7 @@
 import type { Client } from '../clients/client.ts'
 import type { ActivePolicy, Deps } from '../deps.ts'
 import type { NoIdentityReason, UserPrincipal } from '../oauth/principal.ts'
+import { withoutSlash } from '../oauth/resource.ts'
 import type { Asked, Resource } from '../policy/index.ts'
 import { type Authorization, personFound, personMissing } from '../store/authorizations.ts'
 
@@ -25,13 +26,8 @@ export async function findSubject(deps: Deps, authorization: Authorization): Pro
 
 /** The resource of today's policy that an authorization is for; undefined where the policy has none any more. */
 export function resourceByUri(policy: ActivePolicy, uri: string): Resource | undefined {
-  const wanted = withoutSlash(uri)
-  for (const resource of policy.resources.values()) if (withoutSlash(resource.uri) === wanted) return resource
-  return undefined
+  return policy.resources_by_uri.get(withoutSlash(uri))
 }
-
-/** Clients build `https://host` and `https://host/` from the same metadata; nothing else is folded (RFC 8707 §2). */
-const withoutSlash = (uri: string) => (uri.endsWith('/') ? uri.slice(0, -1) : uri)
 
 /** The question whether this person may (still) give this client these scopes. */
 export const askedFor = (principal: UserPrincipal, client: Client, resource: Resource | null, scopes: readonly string[]): Asked => ({
