@@ -1,6 +1,7 @@
 import { personOf } from '../authorization/caller.ts'
 import { complete } from '../authorization/complete.ts'
-import { agreedScopes, type PendingRequest } from '../authorization/consent.ts'
+import { agreedScopes } from '../authorization/interaction.ts'
+import type { PendingRequest } from '../authorization/pending.ts'
 import { refused, sendBack } from '../authorization/refused.ts'
 import type { AuthorizationRequest } from '../authorization/request.ts'
 import type { Client } from '../clients/client.ts'

@@ -1,4 +1,8 @@
 /** The schema's history: append only. A migration that has run anywhere is never changed; its hash is checked. */
 import { first } from './0001_first.ts'
+import { openid } from './0002_openid.ts'
 
-export const migrations = [{ id: 1, name: 'first', sql: first }]
+export const migrations = [
+  { id: 1, name: 'first', sql: first },
+  { id: 2, name: 'openid', sql: openid },
+]

@@ -1,0 +1,27 @@
+/** What waits for a person's answer: a request, kept with a one-time ticket that the page carries. */
+import type { Deps } from '../deps.ts'
+import { digest, newSecret } from '../oauth/secret.ts'
+import { insertTicket } from '../store/tickets.ts'
+import type { Situation } from './interaction.ts'
+import type { AuthorizationRequest } from './request.ts'
+
+/** The request with the scopes that the page shows, and the software as it is then. */
+export type PendingRequest = { request: AuthorizationRequest; software_digest: string }
+
+/** Keeps the request until its person, at the node they are at now, answers the page. Resolves with the ticket's text, which stands nowhere else. */
+export async function waitForAnswer(deps: Deps, { request, client, principal, decided }: Situation): Promise<string> {
+  const now = deps.now()
+  const ticket = newSecret('ticket', deps.randomBytes)
+  const pending: PendingRequest = { request: { ...request, scopes: decided.verdict.scopes }, software_digest: client.software_digest }
+  await deps.store.commit([
+    insertTicket({
+      digest: digest(ticket),
+      user_id: principal.user_id,
+      node_id: principal.node.id,
+      request: JSON.stringify(pending),
+      created_at: now,
+      expires_at: now + deps.config.lifetimes.ticket,
+    }),
+  ])
+  return ticket
+}

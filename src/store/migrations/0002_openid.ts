@@ -1,0 +1,23 @@
+/** What OpenID Connect asks to be remembered, opaque access tokens, and what is found by its person. */
+export const openid = `
+-- OpenID Connect Core §5.5: the claims that the request named one by one, as JSON; null for none. And how the person was recognised (RFC 8176).
+ALTER TABLE authorizations ADD COLUMN claims TEXT;
+ALTER TABLE authorizations ADD COLUMN amr TEXT NOT NULL DEFAULT 'mesh';
+CREATE INDEX authorizations_by_user ON authorizations (user_id, id) WHERE ended_at IS NULL;
+
+-- Whether the time was that of a click on a page of ours, not only of a request.
+ALTER TABLE auth_times ADD COLUMN confirmed INTEGER NOT NULL DEFAULT 0;
+
+CREATE INDEX tickets_by_user ON tickets (user_id, expires_at) WHERE consumed_at IS NULL;
+
+-- Opaque access tokens, next to the authorization that their text names.
+CREATE TABLE access_tokens (
+  authorization_id TEXT NOT NULL REFERENCES authorizations (id) ON DELETE CASCADE,
+  jti TEXT NOT NULL,
+  digest TEXT NOT NULL,
+  claims TEXT NOT NULL,
+  expires_at INTEGER NOT NULL,
+  PRIMARY KEY (authorization_id, jti)
+) WITHOUT ROWID;
+CREATE INDEX access_tokens_by_end ON access_tokens (expires_at);
+`
