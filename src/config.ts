@@ -80,6 +80,12 @@ export const configSchema = z.strictObject({
     .describe(
       'Callers are told apart by loopback addresses, as the development mesh has them. Refuses to listen on any other address, and an issuer that is not http.',
     ),
+  sign_in: z
+    .enum(['ambient', 'confirm'])
+    .default('ambient')
+    .describe(
+      'Who signs in. `ambient`: whom the mesh names, without a word where the policy wants none. `confirm`: each browser is asked once whether that person sits before it, and remembers it in a cookie.',
+    ),
   email_domains: z
     .array(z.string().min(1))
     .default([])
@@ -106,6 +112,9 @@ export const configSchema = z.strictObject({
           'For so long after it was spent a refresh token still yields its one successor (RFC 9700 §4.14.2). 0: never, so two requests at once end the sign-in.',
         ),
       ticket: seconds.default(600).describe('A consent page that waits for an answer.'),
+      browser: seconds
+        .default(30 * 86_400)
+        .describe('With `sign_in: confirm`: for how long a browser is not asked again who sits before it.'),
       removal_grace: seconds.default(86_400).describe('From "gone from the mesh" until the authorization ends for good.'),
       decisions: seconds.default(90 * 86_400).describe('How long decisions are kept.'),
     })

@@ -3,35 +3,37 @@ import type { Client } from '../clients/client.ts'
 import type { Decided } from '../decide.ts'
 import type { Deps } from '../deps.ts'
 import type { Reply } from '../http/endpoint.ts'
-import { redirect } from '../http/page.ts'
+import { amrOf } from '../oauth/authentication_context.ts'
 import type { UserPrincipal } from '../oauth/principal.ts'
-import { redirectWith } from '../oauth/redirect_uri.ts'
 import { digest, newCode } from '../oauth/secret.ts'
 import { insertAuthorization } from '../store/authorizations.ts'
 import { insertCode } from '../store/codes.ts'
-import { setAuthTime } from '../store/consents.ts'
+import { type Recognised, setAuthTime } from '../store/consents.ts'
 import type { Write } from '../store/engine.ts'
-import type { AuthorizationRequest } from './request.ts'
+import { claimsToStore } from '../tokens/requested_claims.ts'
+import { type AuthorizationRequest, within } from './request.ts'
+import { respond } from './response.ts'
 
 type Completion = {
   request: AuthorizationRequest
   client: Client
   principal: UserPrincipal
   decided: Decided
-  /** When this person last showed up at this node; undefined on the first time, which is now. Seconds. */
-  authTime: number | undefined
+  /** When this person last showed up at this node; undefined on the first time, which is now. */
+  recognised: Recognised | undefined
   /** What a page spends and remembers. */
   writes?: readonly Write[]
 }
 
-/** Commits authorization, code and decision together, and redirects with `code`, `state` and `iss` (RFC 6749 §4.1.2, RFC 9207 §2). */
-export async function complete(deps: Deps, { request, client, principal, decided, authTime, writes = [] }: Completion): Promise<Reply> {
+/** Commits authorization, code and decision together, and answers with `code`, `state` and `iss` (RFC 6749 §4.1.2, RFC 9207 §2). */
+export async function complete(deps: Deps, { request, client, principal, decided, recognised, writes = [] }: Completion): Promise<Reply> {
   const now = deps.now()
-  const { lifetimes, issuer } = deps.config
-  const { limits, scopes } = decided.verdict
+  const { lifetimes } = deps.config
+  const { limits } = decided.verdict
+  const { scopes, claims } = within(request, decided.verdict.scopes)
   const id = deps.newId()
   const code = newCode(id, deps.randomBytes)
-  const auth_time = authTime ?? now
+  const { auth_time, confirmed } = recognised ?? { auth_time: now, confirmed: 0 }
   await deps.store.commit([
     ...writes,
     insertAuthorization(
@@ -46,6 +48,8 @@ export async function complete(deps: Deps, { request, client, principal, decided
         resource: request.resource,
         scopes: scopes.join(' '),
         auth_time,
+        amr: amrOf(confirmed === 1),
+        claims: claimsToStore(claims),
         created_at: now,
         expires_at: now + lifetimes.refresh_token,
         missing_since: null,
@@ -64,8 +68,8 @@ export async function complete(deps: Deps, { request, client, principal, decided
       expires_at: now + lifetimes.code,
       consumed_at: null,
     }),
-    ...(authTime === undefined ? [setAuthTime(principal.user_id, principal.node.id, auth_time)] : []),
+    ...(recognised === undefined ? [setAuthTime(principal.user_id, principal.node.id, { auth_time, confirmed })] : []),
     ...decided.writes,
   ])
-  return redirect(redirectWith(request.redirect_uri, { code, state: request.state ?? undefined, iss: issuer }))
+  return respond(deps, request, { code })
 }

@@ -7,13 +7,13 @@ import { page } from '../http/page.ts'
 import { pathOf } from '../oauth/issuer.ts'
 import { redirectHost } from '../oauth/redirect_uri.ts'
 import { resourceByUri } from '../tokens/subject.ts'
-import type { Situation } from './interaction.ts'
+import { expectsSomebodyElse, type Situation } from './interaction.ts'
 import { waitForAnswer } from './pending.ts'
 
 /** The page, with a one-time ticket that only this person at this node can use. */
 export async function consentPage(deps: Deps, situation: Situation): Promise<Reply> {
   const { request, client, principal, decided, policy } = situation
-  const ticket = await waitForAnswer(deps, situation)
+  const ticket = await waitForAnswer(deps, situation, 'consent')
   const base = pathOf(deps.config.issuer)
   const resource = request.resource === null ? undefined : resourceByUri(policy, request.resource)
   const back = redirectHost(request.redirect_uri)
@@ -26,6 +26,7 @@ export async function consentPage(deps: Deps, situation: Situation): Promise<Rep
 ${resource && html`<dt>Resource</dt><dd>${resource.title}<br><span class="quiet"><code>${resource.uri}</code></span></dd>`}
 <dt>It may</dt><dd><ul>${decided.verdict.scopes.map((scope) => html`<li>${sentenceOf(scope, resource?.scopes.get(scope))}</li>`)}</ul></dd>
 </dl>
+${expectsSomebodyElse(situation) && html`<p class="notice">The application expected somebody else.</p>`}
 ${(back.loopback || back.private_use) && html`<p class="notice">Only go on if you just started this sign-in yourself, on this computer.</p>`}
 <form method="post" action="${base}/consent">
 <input type="hidden" name="ticket" value="${ticket}">

@@ -2,17 +2,18 @@
 import type { Deps } from '../deps.ts'
 import { digest, newSecret } from '../oauth/secret.ts'
 import { insertTicket } from '../store/tickets.ts'
-import type { Situation } from './interaction.ts'
-import type { AuthorizationRequest } from './request.ts'
+import type { Question, Situation } from './interaction.ts'
+import { type AuthorizationRequest, within } from './request.ts'
 
-/** The request with the scopes that the page shows, and the software as it is then. */
-export type PendingRequest = { request: AuthorizationRequest; software_digest: string }
+/** The request with the scopes and claims that the page shows, the software as it is then, and what the page asks. */
+export type PendingRequest = { request: AuthorizationRequest; software_digest: string; question: Question }
 
 /** Keeps the request until its person, at the node they are at now, answers the page. Resolves with the ticket's text, which stands nowhere else. */
-export async function waitForAnswer(deps: Deps, { request, client, principal, decided }: Situation): Promise<string> {
+export async function waitForAnswer(deps: Deps, { request, client, principal, decided }: Situation, question: Question): Promise<string> {
   const now = deps.now()
   const ticket = newSecret('ticket', deps.randomBytes)
-  const pending: PendingRequest = { request: { ...request, scopes: decided.verdict.scopes }, software_digest: client.software_digest }
+  const shown = within(request, decided.verdict.scopes)
+  const pending: PendingRequest = { request: shown, software_digest: client.software_digest, question }
   await deps.store.commit([
     insertTicket({
       digest: digest(ticket),

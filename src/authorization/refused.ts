@@ -3,19 +3,20 @@ import type { Client } from '../clients/client.ts'
 import type { Deps } from '../deps.ts'
 import { quotable, type Reply, type Request } from '../http/endpoint.ts'
 import { html } from '../http/html.ts'
-import { redirect } from '../http/page.ts'
 import { errorPage, logError } from '../http/render_error.ts'
 import type { OAuthError } from '../oauth/error.ts'
 import { pathOf } from '../oauth/issuer.ts'
 import { redirectHost, redirectWith } from '../oauth/redirect_uri.ts'
+import { hiddenFields } from './form_post_page.ts'
+import { type Way as ResponseWay, respond, responseOf } from './response.ts'
 
-/** Where an answer goes: both were verified together. */
-export type Way = { client: Client; redirect_uri: string; state: string | null }
+/** Where an answer goes: client and redirect URI were verified together. */
+export type Way = ResponseWay & { client: Client }
 
 /** Sends a refusal back to the client (RFC 6749 §4.1.2.1, with `iss`: RFC 9207 §2) and logs it. */
 export function sendBack(deps: Deps, request: Request, way: Way, error: OAuthError): Reply {
   logError(deps, request, error)
-  return redirect(locationOf(deps, request, way, error))
+  return respond(deps, way, errorOf(request, way, error))
 }
 
 /**
@@ -28,18 +29,21 @@ export function refused(deps: Deps, request: Request, way: Way & { silent: boole
   if (way.client.verified || way.silent) return sendBack(deps, request, way, error)
   logError(deps, request, error)
   const base = pathOf(deps.config.issuer)
-  const link = html`<p><a href="${locationOf(deps, request, way, error)}">Go back to ${way.client.title}</a> <span class="unverified">unverified</span><br>
+  const response = responseOf(deps, way, errorOf(request, way, error))
+  const words = html`Go back to ${way.client.title}`
+  const go =
+    way.response_mode === 'form_post'
+      ? html`<form method="post" action="${way.redirect_uri}">${hiddenFields(response)}<button type="submit">${words}</button></form>`
+      : html`<a href="${redirectWith(way.redirect_uri, response)}">${words}</a>`
+  const back = html`<p>${go} <span class="unverified">unverified</span><br>
 <span class="quiet">at <span class="host">${redirectHost(way.redirect_uri).shown}</span></span></p>`
-  return errorPage(base, error, request.id, link)
+  return errorPage(base, error, request.id, back)
 }
 
-const locationOf = ({ config: { issuer } }: Deps, { id }: Request, { client, redirect_uri, state }: Way, error: OAuthError): string =>
-  redirectWith(redirect_uri, {
-    error: error.code,
-    error_description: quotable(description(client, error, id)),
-    state: state ?? undefined,
-    iss: issuer,
-  })
+const errorOf = ({ id }: Request, { client }: Way, error: OAuthError) => ({
+  error: error.code,
+  error_description: quotable(description(client, error, id)),
+})
 
 /**
  * The words of the log, with what an admin finds them by. The sentence of a decision names the person, and groups of theirs: software that no admin vouches

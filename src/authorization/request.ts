@@ -1,11 +1,14 @@
 /** The authorization request (RFC 6749 §4.1.1, OpenID Connect Core §3.1.2.1) of a client and redirect URI that are verified already. */
 import type { Client } from '../clients/client.ts'
 import type { ActivePolicy } from '../deps.ts'
+import { type authenticationContexts, wantedContext } from '../oauth/authentication_context.ts'
+import { type ClaimsParameter, parseClaims } from '../oauth/claims_parameter.ts'
 import { OAuthError } from '../oauth/error.ts'
 import { optional, type Params, refuseRepeated } from '../oauth/parse.ts'
 import { isCodeChallenge } from '../oauth/pkce.ts'
 import { parseScope } from '../oauth/scope.ts'
 import { isIdentityScope, type Resource } from '../policy/index.ts'
+import { claimsWithin, knownClaims, noClaims, type RequestedClaims, withScopesBehind } from '../tokens/requested_claims.ts'
 import { resourceByUri } from '../tokens/subject.ts'
 
 /** Kept with a ticket while a page is open, so plain data. */
@@ -13,6 +16,7 @@ export type AuthorizationRequest = {
   client_id: string
   redirect_uri: string
   state: string | null
+  response_mode: ResponseMode
   /** As asked; empty for the resource's own default (RFC 6749 §3.3). */
   scopes: readonly string[]
   /** The resource's URI, null for this server's own userinfo. */
@@ -22,7 +26,19 @@ export type AuthorizationRequest = {
   prompt: readonly Prompt[]
   /** Seconds. */
   max_age: number | null
+  /** Claims named one by one; only in a request for OpenID Connect. */
+  claims: RequestedClaims
+  /** How sure the client wants to be that a person is there; null where it does not say. */
+  context: keyof typeof authenticationContexts | null
+  /** Whom the client means, by the values that it would take for `sub` (Core §5.5.1); null where it does not say. */
+  subjects: readonly unknown[] | null
+  /** A word on who may be there; advice only. */
+  login_hint: string | null
 }
+
+/** How an answer gets back: in the query, or as a form that the browser posts (OAuth 2.0 Form Post Response Mode). */
+export const responseModes = ['query', 'form_post'] as const
+export type ResponseMode = (typeof responseModes)[number]
 
 const prompts = ['none', 'login', 'consent', 'select_account'] as const
 type Prompt = (typeof prompts)[number]
@@ -50,21 +66,69 @@ export function parseAuthorizationRequest(
   if (response_type === undefined)
     throw new OAuthError('invalid_request', 'The parameter "response_type" is missing. Send response_type=code.')
   if (response_type !== 'code') throw new OAuthError('unsupported_response_type', 'Only response_type=code is supported.')
-  if ((optional(params, 'response_mode') ?? 'query') !== 'query')
-    throw new OAuthError('invalid_request', 'Only response_mode=query is supported.')
+  const asked = optional(params, 'response_mode') ?? 'query'
+  const response_mode = responseModeOf(params, redirect_uri)
+  if (asked !== response_mode)
+    throw new OAuthError(
+      'invalid_request',
+      asked === 'form_post'
+        ? 'response_mode=form_post needs a redirect_uri with https or http.'
+        : `Only response_mode=${responseModes.join(' and response_mode=')} are supported.`,
+    )
   const prompt = parsePrompt(params)
   const scopes = parseScope(optional(params, 'scope') ?? '')
+  const claims = parseClaims(optional(params, 'claims'))
   return {
     client_id: client.client_id,
     redirect_uri,
     state: optional(params, 'state') ?? null,
+    response_mode,
     scopes,
     resource: parseResource(params, scopes, policy)?.uri ?? null,
     code_challenge: parseChallenge(params, client),
     nonce: parseNonce(params, client),
     prompt,
     max_age: parseMaxAge(params, client),
+    claims: scopes.includes('openid') ? knownClaims(claims) : noClaims,
+    context: parseContext(params, claims),
+    subjects: subjectsOf(claims),
+    login_hint: optional(params, 'login_hint') ?? null,
   }
+}
+
+/** How an answer to these parameters gets back, a refusal of them too: `form_post` where that is asked for and possible, else the query. */
+export const responseModeOf = (params: Params, redirect_uri: string): ResponseMode =>
+  optional(params, 'response_mode') === 'form_post' && /^https?:/.test(redirect_uri) ? 'form_post' : 'query'
+
+/** What the policy is asked for: the scopes, and those behind claims that are named one by one. */
+export const wantedOf = ({ scopes, claims }: AuthorizationRequest): readonly string[] => withScopesBehind(scopes, claims)
+
+/** The request, cut to what the policy gives of it. Throws `invalid_scope` where that is no scope that was asked for. */
+export function within(request: AuthorizationRequest, given: readonly string[]): AuthorizationRequest {
+  const { scopes: asked, claims } = request
+  const scopes = asked.length === 0 ? given : given.filter((scope) => asked.includes(scope))
+  if (scopes.length === 0) throw new OAuthError('invalid_scope', 'The policy gives none of the scopes that were asked for.')
+  return { ...request, scopes, claims: claimsWithin(claims, given) }
+}
+
+/**
+ * What `acr_values` (Core §3.1.2.1) and the claim `acr` (§5.5.1.1) ask for. Throws `unmet_authentication_requirements` where the claim is essential and no
+ * value of it is one that there is.
+ */
+function parseContext(params: Params, { id_token }: ClaimsParameter): AuthorizationRequest['context'] {
+  const acr = id_token.get('acr')
+  const byClaim = wantedContext(acr?.values ?? [])
+  if (acr?.essential && acr.values.length > 0 && byClaim === undefined)
+    throw new OAuthError(
+      'unmet_authentication_requirements',
+      'There is no authentication context here of those that the claim acr must be.',
+    )
+  return byClaim ?? wantedContext((optional(params, 'acr_values') ?? '').split(' ')) ?? null
+}
+
+function subjectsOf({ id_token, userinfo }: ClaimsParameter): readonly unknown[] | null {
+  const named = [id_token.get('sub'), userinfo.get('sub')].flatMap((sub) => (sub && sub.values.length > 0 ? [sub.values] : []))
+  return named.length === 0 ? null : named.reduce((all, values) => all.filter((value) => values.includes(value)))
 }
 
 /** OAuth 2.1 §4.1.1: S256 always; `plain`, and no method at all (which means plain, RFC 7636 §4.3), are refused. */

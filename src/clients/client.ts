@@ -17,6 +17,8 @@ export type Client = {
   /** What the policy needs to know of it. */
   facts: ClientFacts
   redirect_uris: readonly string[]
+  /** Where a person may be sent after a logout (OpenID Connect RP-Initiated Logout §3). */
+  post_logout_redirect_uris: readonly string[]
   grant_types: readonly string[]
   auth_methods: readonly AuthMethod[]
   secret_digest: string | null
@@ -50,6 +52,7 @@ export function clientOfPolicy(client: PolicyClient, policy: ActivePolicy): Clie
     verified: true,
     facts: { client_id: client.client_id, name: client.name },
     redirect_uris: client.redirect_uris,
+    post_logout_redirect_uris: client.post_logout_redirect_uris,
     grant_types: ['authorization_code', 'refresh_token'],
     auth_methods,
     secret_digest,
@@ -71,6 +74,7 @@ export function clientOfStore(stored: StoredClient, named?: PolicyClient): Clien
     verified: named !== undefined,
     facts: { client_id: stored.client_id, name: named?.name ?? null },
     redirect_uris: metadata.redirect_uris,
+    post_logout_redirect_uris: metadata.post_logout_redirect_uris ?? [],
     grant_types: metadata.grant_types,
     auth_methods,
     secret_digest: stored.secret_digest,

@@ -1,14 +1,16 @@
+import { isBrowserKnown } from '../authorization/browser.ts'
 import { personOf } from '../authorization/caller.ts'
 import { clientForCaller } from '../authorization/client.ts'
 import { complete } from '../authorization/complete.ts'
+import { confirmPage } from '../authorization/confirm_page.ts'
 import { consentPage } from '../authorization/consent_page.ts'
-import { needsPage } from '../authorization/interaction.ts'
+import { questionFor } from '../authorization/interaction.ts'
 import { refused } from '../authorization/refused.ts'
-import { parseAuthorizationRequest } from '../authorization/request.ts'
+import { parseAuthorizationRequest, responseModeOf, wantedOf } from '../authorization/request.ts'
 import type { Client } from '../clients/client.ts'
 import { decide } from '../decide.ts'
 import type { ActivePolicy, Deps } from '../deps.ts'
-import type { Endpoint, Reply } from '../http/endpoint.ts'
+import type { Endpoint, Reply, Request } from '../http/endpoint.ts'
 import { toOAuthError } from '../http/render_error.ts'
 import { requireNavigation } from '../http/same_origin.ts'
 import { OAuthError } from '../oauth/error.ts'
@@ -40,35 +42,45 @@ export const authorize: Endpoint = {
     // Until somebody is known to be there, no error leaves this server.
     const principal = await personOf(deps, request.connection)
     try {
-      return await answer(deps, policy, { params, client, redirect_uri, principal })
+      return await answer(deps, policy, request, { params, client, redirect_uri, principal })
     } catch (thrown) {
-      return refused(deps, request, { client, redirect_uri, state, silent: optional(params, 'prompt') === 'none' }, toOAuthError(thrown))
+      const way = { client, redirect_uri, state, response_mode: responseModeOf(params, redirect_uri) }
+      return refused(deps, request, { ...way, silent: optional(params, 'prompt') === 'none' }, toOAuthError(thrown))
     }
   },
 }
 
 type Verified = { params: Params; client: Client; redirect_uri: string; principal: UserPrincipal }
 
-async function answer(deps: Deps, policy: ActivePolicy, { params, client, redirect_uri, principal }: Verified): Promise<Reply> {
+async function answer(
+  deps: Deps,
+  policy: ActivePolicy,
+  received: Request,
+  { params, client, redirect_uri, principal }: Verified,
+): Promise<Reply> {
   const request = parseAuthorizationRequest(params, client, redirect_uri, policy)
-  refuseAnotherPerson(deps, optional(params, 'id_token_hint'), principal)
+  refuseAnotherPerson(deps, optional(params, 'id_token_hint'), request.subjects, principal)
   const resource = request.resource === null ? null : (resourceByUri(policy, request.resource) ?? null)
   const facts = { entry: 'authorize', client_id: client.client_id, resource: request.resource } as const
-  const decided = await decide(deps, policy, askedFor(principal, client, resource, request.scopes), facts)
-  const authTime = await deps.store.authTimes.find(principal.user_id, principal.node.id)
-  const situation = { request, client, principal, decided, authTime, policy }
-  return (await needsPage(deps, situation)) ? consentPage(deps, situation) : complete(deps, situation)
+  const decided = await decide(deps, policy, askedFor(principal, client, resource, wantedOf(request)), facts)
+  const recognised = await deps.store.authTimes.find(principal.user_id, principal.node.id)
+  const browserKnown = isBrowserKnown(deps, received, principal)
+  const situation = { request, client, principal, decided, recognised, browserKnown, policy }
+  const question = await questionFor(deps, situation)
+  return question === null ? complete(deps, situation) : pages[question](deps, situation)
 }
 
+const pages = { consent: consentPage, confirmation: confirmPage }
+
 /**
- * OpenID Connect Core §3.1.2.1: `id_token_hint`, an ID token of ours (it may have expired), says whom the client means; for anybody else the answer is
- * `login_required`. Throws `invalid_request` for what is no ID token of ours.
+ * OpenID Connect Core §3.1.2.1: `id_token_hint`, an ID token of ours (it may have expired), says whom the client means, and so do values of the claim `sub`
+ * (§5.5.1); for anybody else the answer is `login_required`. Throws `invalid_request` for what is no ID token of ours.
  */
-function refuseAnotherPerson(deps: Deps, hint: string | undefined, { user_id }: UserPrincipal): void {
-  if (hint === undefined) return
-  const claims = deps.jwts.open('JWT', hint)
-  if (!claims) throw new OAuthError('invalid_request', 'id_token_hint is not an ID token of this server.')
-  if (claims.sub !== subjectOf(user_id))
+function refuseAnotherPerson(deps: Deps, hint: string | undefined, subjects: readonly unknown[] | null, { user_id }: UserPrincipal): void {
+  const claims = hint === undefined ? undefined : deps.jwts.open('JWT', hint)
+  if (hint !== undefined && !claims) throw new OAuthError('invalid_request', 'id_token_hint is not an ID token of this server.')
+  const here = subjectOf(user_id)
+  if ((claims && claims.sub !== here) || subjects?.includes(here) === false)
     throw new OAuthError('login_required', 'The client asks for another person than the one who is here.')
 }
 

@@ -1,9 +1,11 @@
+import { rememberBrowser } from '../authorization/browser.ts'
 import { personOf } from '../authorization/caller.ts'
 import { complete } from '../authorization/complete.ts'
-import { agreedScopes } from '../authorization/interaction.ts'
+import { consentPage } from '../authorization/consent_page.ts'
+import { agreedScopes, isConsentDue } from '../authorization/interaction.ts'
 import type { PendingRequest } from '../authorization/pending.ts'
 import { refused, sendBack } from '../authorization/refused.ts'
-import type { AuthorizationRequest } from '../authorization/request.ts'
+import { wantedOf } from '../authorization/request.ts'
 import type { Client } from '../clients/client.ts'
 import { findKnownClient } from '../clients/find.ts'
 import { decide, recordDenial } from '../decide.ts'
@@ -59,12 +61,11 @@ export const consent: Endpoint = {
     // What the person read on the page is what they agree to: software that changed meanwhile is asked about again.
     if (client?.software_digest !== pending.software_digest)
       throw new OAuthError('invalid_request', 'The application has changed since this page was opened. Go back to it and start again.')
-    const { redirect_uri, state } = pending.request
     try {
-      return await answer(deps, { request, policy, client, principal, ticket, asked: pending.request, now })
+      return await answer(deps, { request, policy, client, principal, ticket, pending, now })
     } catch (thrown) {
       if (thrown instanceof GuardFailed) throw usedUp()
-      return refused(deps, request, { client, redirect_uri, state, silent: false }, toOAuthError(thrown))
+      return refused(deps, request, { ...pending.request, client, silent: false }, toOAuthError(thrown))
     }
   },
 }
@@ -75,25 +76,36 @@ type Answered = {
   client: Client
   principal: UserPrincipal
   ticket: Ticket
-  /** Its scopes are those that the page showed. */
-  asked: AuthorizationRequest
+  /** Its scopes and claims are those that the page showed. */
+  pending: PendingRequest
   now: number
 }
 
-const factsOf = ({ client, asked }: Answered) => ({ entry: 'authorize', client_id: client.client_id, resource: asked.resource }) as const
+const factsOf = ({ client, pending }: Answered) =>
+  ({ entry: 'authorize', client_id: client.client_id, resource: pending.request.resource }) as const
 
 const answers = new Map<string, (deps: Deps, answered: Answered) => Promise<Reply>>([
   ['approve', approve],
   ['deny', deny],
 ])
 
+/** A click on either page: the person is there, now (docs/architecture.md, "log in again"). */
 async function approve(deps: Deps, answered: Answered): Promise<Reply> {
-  const { policy, client, principal, ticket, asked, now } = answered
+  const { policy, client, principal, ticket, now, pending } = answered
+  const { request: asked, question } = pending
   const resource = asked.resource === null ? null : resourceByUri(policy, asked.resource)
   if (resource === undefined) throw new OAuthError('invalid_target', `The policy has no resource ${asked.resource} any more.`)
-  const decided = await decide(deps, policy, askedFor(principal, client, resource, asked.scopes), factsOf(answered))
-  const writes: Write[] = [consumeTicket(ticket, now), setAuthTime(principal.user_id, principal.node.id, now)]
-  if (decided.verdict.limits.consent !== 'always') {
+  const decided = await decide(deps, policy, askedFor(principal, client, resource, wantedOf(asked)), factsOf(answered))
+  const recognised = { auth_time: now, confirmed: 1 } as const
+  const writes: Write[] = [consumeTicket(ticket, now), setAuthTime(principal.user_id, principal.node.id, recognised)]
+  const situation = { request: asked, client, principal, decided, recognised, browserKnown: true, policy }
+  const cookie = rememberBrowser(deps, principal)
+  if (question === 'confirmation' && (await isConsentDue(deps, situation))) {
+    // The policy wants more than when this page was opened: that they are there does not mean that they agree.
+    await deps.store.commit(writes)
+    return withHeaders(await consentPage(deps, situation), cookie)
+  }
+  if (question === 'consent' && decided.verdict.limits.consent !== 'always') {
     const before = await agreedScopes(deps, principal, client, asked.resource)
     writes.push(
       rememberConsent({
@@ -106,20 +118,17 @@ async function approve(deps: Deps, answered: Answered): Promise<Reply> {
       }),
     )
   }
-  return complete(deps, { request: asked, client, principal, decided, authTime: now, writes })
+  return withHeaders(await complete(deps, { ...situation, writes }), cookie)
 }
+
+const withHeaders = (reply: Reply, more: Record<string, string>): Reply => ({ ...reply, headers: { ...reply.headers, ...more } })
 
 /** A "no" of a person always goes back to the client (RFC 6749 §4.1.2.1). */
 async function deny(deps: Deps, answered: Answered): Promise<Reply> {
-  const { request, policy, client, principal, ticket, asked, now } = answered
+  const { request, policy, client, principal, ticket, pending, now } = answered
   await deps.store.commit([consumeTicket(ticket, now)])
   const sentence = `${principal.login} said no.`
-  const decision_id = await recordDenial(deps, policy, principal, factsOf(answered), 'person', sentence, asked.scopes.join(' '))
-  const { redirect_uri, state } = asked
-  return sendBack(
-    deps,
-    request,
-    { client, redirect_uri, state },
-    new OAuthError('access_denied', `${sentence} Decision ${decision_id}.`, { decision_id }),
-  )
+  const decision_id = await recordDenial(deps, policy, principal, factsOf(answered), 'person', sentence, pending.request.scopes.join(' '))
+  const error = new OAuthError('access_denied', `${sentence} Decision ${decision_id}.`, { decision_id })
+  return sendBack(deps, request, { ...pending.request, client }, error)
 }

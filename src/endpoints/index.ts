@@ -3,6 +3,7 @@ import type { Endpoint } from '../http/endpoint.ts'
 import { pathOf } from '../oauth/issuer.ts'
 import { authorize } from './authorize.ts'
 import { consent } from './consent.ts'
+import { endSession } from './end_session.ts'
 import { healthz, readyz } from './health.ts'
 import { home, style } from './home.ts'
 import { introspect } from './introspect.ts'
@@ -21,6 +22,7 @@ const belowIssuer: readonly Endpoint[] = [
   introspect,
   revoke,
   userinfo,
+  endSession,
   register,
   registeredClient,
   jwks,

@@ -1,9 +1,11 @@
 import { hash } from 'node:crypto'
+import { responseModes } from '../authorization/request.ts'
 import { methods } from '../client_auth/index.ts'
 import type { Deps } from '../deps.ts'
 import { grantTypes } from '../grant_types/index.ts'
 import type { Endpoint, Reply, Request } from '../http/endpoint.ts'
 import { algorithms } from '../keys/keyset.ts'
+import { authenticationContexts } from '../oauth/authentication_context.ts'
 import { pathOf } from '../oauth/issuer.ts'
 import { codeChallengeMethods } from '../oauth/pkce.ts'
 import { knownScopes } from '../policy/index.ts'
@@ -19,10 +21,11 @@ function metadataOf({ config: { issuer } }: Deps, scopes: Iterable<string>): obj
     introspection_endpoint: `${issuer}/introspect`,
     revocation_endpoint: `${issuer}/revoke`,
     userinfo_endpoint: `${issuer}/userinfo`,
+    end_session_endpoint: `${issuer}/end_session`,
     jwks_uri: `${issuer}/jwks`,
     scopes_supported: [...scopes],
     response_types_supported: ['code'],
-    response_modes_supported: ['query'],
+    response_modes_supported: responseModes,
     grant_types_supported: [...grantTypes.keys()],
     subject_types_supported: ['public'],
     id_token_signing_alg_values_supported: [...algorithms],
@@ -31,10 +34,12 @@ function metadataOf({ config: { issuer } }: Deps, scopes: Iterable<string>): obj
     revocation_endpoint_auth_methods_supported: [...methods.keys()],
     code_challenge_methods_supported: codeChallengeMethods,
     claims_supported: supportedClaims,
+    claim_types_supported: ['normal'],
+    acr_values_supported: Object.values(authenticationContexts),
     prompt_values_supported: ['none', 'login', 'consent', 'select_account'],
     authorization_response_iss_parameter_supported: true,
     client_id_metadata_document_supported: true,
-    claims_parameter_supported: false,
+    claims_parameter_supported: true,
     request_parameter_supported: false,
     request_uri_parameter_supported: false,
   }

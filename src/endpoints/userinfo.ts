@@ -29,9 +29,9 @@ export const userinfo: Endpoint = {
       const id = await recordDenial(deps, policy, principal, { ...facts, detail: { login: authorization.login } }, why.reason, why.sentence)
       throw bearerError('invalid_token', `${why.sentence} Decision ${id}.`)
     }
-    const { principal, client, scopes: granted } = worth.live
+    const { principal, client, scopes: granted, claims: requested } = worth.live
     return json({
-      ...claimsOf(principal, granted, releasedTo(deps, policy, principal, client), deps.config),
+      ...claimsOf(principal, { scopes: granted, named: requested.userinfo }, releasedTo(deps, policy, principal, client), deps.config),
       sub: subjectOf(authorization.user_id),
     })
   },

@@ -7,6 +7,7 @@ import type { UserPrincipal } from '../oauth/principal.ts'
 import type { DenialReason, Resource } from '../policy/index.ts'
 import type { Authorization } from '../store/authorizations.ts'
 import type { Issuable } from '../tokens/issue.ts'
+import { claimsFromStore, claimsWithin, withScopesBehind } from '../tokens/requested_claims.ts'
 import { askedFor, findSubject, resourceByUri } from '../tokens/subject.ts'
 import type { TokenRequest } from './index.ts'
 
@@ -42,7 +43,8 @@ export async function decideToday(
   const subject = await findSubject(deps, authorization)
   if (!subject.there) throw await denied('identity', subject.sentence)
   const { principal } = subject
-  const decided = await decide(deps, policy, askedFor(principal, client, resource, scopes), facts)
+  const requested = claimsFromStore(authorization.claims)
+  const decided = await decide(deps, policy, askedFor(principal, client, resource, withScopesBehind(scopes, requested)), facts)
   const bound = authorization.bind === 'node' || decided.verdict.limits.bind === 'node'
   if (bound && !(await isAtItsNode(authorization, caller)))
     throw await denied(
@@ -51,7 +53,10 @@ export async function decideToday(
       principal,
     )
   const { verdict, writes } = decided
-  return { authorization, principal, client, resource, scopes: verdict.scopes, limits: verdict.limits, writes }
+  const left = verdict.scopes.filter((scope) => scopes.includes(scope)) // the others only stood for claims
+  if (left.length === 0) throw await denied('scope', `The policy gives ${principal.login} none of these scopes any more.`, principal)
+  const claims = claimsWithin(requested, verdict.scopes)
+  return { authorization, principal, client, resource, scopes: left, claims, limits: verdict.limits, writes }
 }
 
 /** RFC 8707 §2.2: a token request may name the resource again; never another one. */

@@ -25,13 +25,16 @@ button:focus-visible, a:focus-visible { outline: 3px solid var(--accent); outlin
 /** Changes with the sheet, so that browsers may keep it for ever. */
 export const stylePath = `/style-${hash('sha256', styleSheet).slice(0, 12)}.css`
 
+/** Of every page. A page that needs one thing more says so itself. */
+export const contentSecurityPolicy = "default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'; frame-ancestors 'none'"
+
 /**
  * No `form-action`: browsers apply it to the redirect that answers a form, and to the application's own redirects after that.
  * Nothing on a page of ours can smuggle in a form, for every value is escaped.
  */
 const headers = {
   'cache-control': 'no-store',
-  'content-security-policy': "default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'; frame-ancestors 'none'",
+  'content-security-policy': contentSecurityPolicy,
   'content-type': 'text/html; charset=utf-8',
   'cross-origin-opener-policy': 'same-origin',
   'cross-origin-resource-policy': 'same-origin',

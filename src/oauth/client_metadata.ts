@@ -18,6 +18,7 @@ export type ClientMetadata = {
   token_endpoint_auth_method: AuthMethod
   grant_types: ('authorization_code' | 'refresh_token')[]
   response_types: 'code'[]
+  post_logout_redirect_uris?: string[]
   application_type?: ApplicationType
   client_name?: string
   client_uri?: string
@@ -98,15 +99,15 @@ const text =
     return value
   }
 
-function redirect_uris(value: unknown, { issuer, application_type }: Context): string[] {
+function redirect_uris(value: unknown, { issuer, application_type }: Context, name: string): string[] {
   const refuseUri = (sentence: string) => new OAuthError('invalid_redirect_uri', sentence)
-  if (!Array.isArray(value) || value.length === 0) throw refuseUri('redirect_uris must list at least one address.')
-  if (value.length > mostRedirectUris) throw refuseUri(`redirect_uris can list ${mostRedirectUris} addresses at most.`)
+  if (!Array.isArray(value) || value.length === 0) throw refuseUri(`${name} must list at least one address.`)
+  if (value.length > mostRedirectUris) throw refuseUri(`${name} can list ${mostRedirectUris} addresses at most.`)
   const uris = new Set<string>()
   for (const [index, uri] of value.entries()) {
-    if (typeof uri !== 'string') throw refuseUri(`Entry ${index + 1} of redirect_uris is not a string.`)
+    if (typeof uri !== 'string') throw refuseUri(`Entry ${index + 1} of ${name} is not a string.`)
     const problem = checkRedirectUri(uri, { issuer, application_type })
-    if (problem) throw refuseUri(`Entry ${index + 1} of redirect_uris: ${problem}`)
+    if (problem) throw refuseUri(`Entry ${index + 1} of ${name}: ${problem}`)
     uris.add(uri)
   }
   return [...uris]
@@ -185,6 +186,7 @@ const readers: { readonly [Name in keyof ClientMetadata]-?: Read<ClientMetadata[
   token_endpoint_auth_method,
   grant_types: someOf('authorization_code', 'refresh_token'),
   response_types: someOf('code'),
+  post_logout_redirect_uris: optional(redirect_uris), // OpenID Connect RP-Initiated Logout §3.1
   application_type: optional(oneOf('web', 'native')),
   client_name: optional(text(longestName)),
   client_uri: optional(webPage),

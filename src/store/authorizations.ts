@@ -1,4 +1,5 @@
 /** What every code and token descends from. End it, and all that came from it is dead. */
+import type { Amr } from '../oauth/authentication_context.ts'
 import { neverRedeemed } from './codes.ts'
 import type { Engine, Write } from './engine.ts'
 
@@ -15,6 +16,9 @@ export type Authorization = {
   /** Space-separated. */
   scopes: string
   auth_time: number
+  amr: Amr
+  /** Claims that the request named one by one, as JSON by where they are wanted (OpenID Connect Core §5.5); null for none. */
+  claims: string | null
   created_at: number
   /** The absolute end: no rotation extends it. */
   expires_at: number
@@ -57,8 +61,8 @@ export const authorizations = (engine: Engine) => ({
 
 /** A new authorization. For a client of the store (not of the policy) the commit fails if that client is gone meanwhile. */
 export const insertAuthorization = (authorization: Authorization, clientIsStored: boolean): Write => ({
-  sql: `INSERT INTO authorizations (id, client_id, user_id, login, node_id, address, bind, resource, scopes, auth_time, created_at, expires_at)
-    SELECT $id, $client_id, $user_id, $login, $node_id, $address, $bind, $resource, $scopes, $auth_time, $created_at, $expires_at
+  sql: `INSERT INTO authorizations (id, client_id, user_id, login, node_id, address, bind, resource, scopes, auth_time, amr, claims, created_at, expires_at)
+    SELECT $id, $client_id, $user_id, $login, $node_id, $address, $bind, $resource, $scopes, $auth_time, $amr, $claims, $created_at, $expires_at
     WHERE ${clientIsStored ? 'EXISTS (SELECT 1 FROM clients WHERE client_id = $client_id)' : 'true'}`,
   params: { ...authorization },
   expect: 1,

@@ -33,15 +33,25 @@ export const forgetConsent = ({
   params: { user_id, client_id, resource: resource ?? '' },
 })
 
+/** When a person last showed up at a node (seconds), and whether that was a click on a page of ours. */
+export type Recognised = { auth_time: number; confirmed: 0 | 1 }
+
 export const authTimes = (engine: Engine) => ({
-  async find(user_id: string, node_id: string): Promise<number | undefined> {
-    const sql = 'SELECT auth_time FROM auth_times WHERE user_id = $user_id AND node_id = $node_id'
-    return (await engine.get<{ auth_time: number }>(sql, { user_id, node_id }))?.auth_time
-  },
+  find: (user_id: string, node_id: string) =>
+    engine.get<Recognised>('SELECT auth_time, confirmed FROM auth_times WHERE user_id = $user_id AND node_id = $node_id', {
+      user_id,
+      node_id,
+    }),
 })
 
-export const setAuthTime = (user_id: string, node_id: string, auth_time: number): Write => ({
-  sql: `INSERT INTO auth_times (user_id, node_id, auth_time) VALUES ($user_id, $node_id, $auth_time)
-    ON CONFLICT (user_id, node_id) DO UPDATE SET auth_time = $auth_time`,
-  params: { user_id, node_id, auth_time },
+export const setAuthTime = (user_id: string, node_id: string, { auth_time, confirmed }: Recognised): Write => ({
+  sql: `INSERT INTO auth_times (user_id, node_id, auth_time, confirmed) VALUES ($user_id, $node_id, $auth_time, $confirmed)
+    ON CONFLICT (user_id, node_id) DO UPDATE SET auth_time = $auth_time, confirmed = $confirmed`,
+  params: { user_id, node_id, auth_time, confirmed },
+})
+
+/** As if that person had never been at that node: the next sign-in there is a new one. */
+export const forgetAuthTime = (user_id: string, node_id: string): Write => ({
+  sql: 'DELETE FROM auth_times WHERE user_id = $user_id AND node_id = $node_id',
+  params: { user_id, node_id },
 })

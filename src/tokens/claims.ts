@@ -30,6 +30,11 @@ const byScope: Record<string, Record<string, (context: Context) => unknown>> = {
   },
 }
 
+/** Claim → the scope that gives it; every claim of the table. */
+export const scopeBehind: ReadonlyMap<string, string> = new Map(
+  Object.entries(byScope).flatMap(([scope, claims]) => Object.keys(claims).map((name) => [name, scope] as const)),
+)
+
 /** Names of all claims that may be asked for; for the metadata document. */
 export const supportedClaims = [
   'sub',
@@ -39,23 +44,25 @@ export const supportedClaims = [
   'iat',
   'auth_time',
   'nonce',
+  'acr',
   'amr',
   'sid',
   ...Object.values(byScope).flatMap(Object.keys),
 ]
 
-/** The claims that these scopes let out, besides `sub`; what is unknown is left out. */
+/** The claims that these scopes let out, and those of `named` besides; never `sub`. What is unknown is left out. */
 export function claimsOf(
   principal: UserPrincipal,
-  scopes: readonly string[],
+  { scopes, named }: { scopes: readonly string[]; named: readonly string[] },
   released: Pick<Limits, 'groups' | 'claims'>,
   config: Config,
 ): Claims {
   const claims: Claims = { ...released.claims }
-  for (const scope of scopes)
-    for (const [name, value] of Object.entries(byScope[scope] ?? {})) {
-      const known = value({ principal, config, released })
-      if (known !== undefined) claims[name] = known
-    }
+  const add = (name: string, value: ((context: Context) => unknown) | undefined) => {
+    const known = value?.({ principal, config, released })
+    if (known !== undefined) claims[name] = known
+  }
+  for (const scope of scopes) for (const [name, value] of Object.entries(byScope[scope] ?? {})) add(name, value)
+  for (const name of named) add(name, byScope[scopeBehind.get(name) ?? '']?.[name])
   return claims
 }

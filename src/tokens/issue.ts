@@ -2,12 +2,14 @@
 import type { Client } from '../clients/client.ts'
 import type { ActivePolicy, Deps } from '../deps.ts'
 import type { Claims } from '../keys/jwt.ts'
+import { acrOf } from '../oauth/authentication_context.ts'
 import type { UserPrincipal } from '../oauth/principal.ts'
 import { evaluate, type Limits, type Resource } from '../policy/index.ts'
 import { type Authorization, authorizationLives } from '../store/authorizations.ts'
 import { clientUsed, isUseDue } from '../store/clients.ts'
 import type { Write } from '../store/engine.ts'
 import { claimsOf, subjectOf } from './claims.ts'
+import type { RequestedClaims } from './requested_claims.ts'
 
 /** What a grant type has found to be right; all that is left is to make it so. */
 export type Issuable = {
@@ -17,6 +19,8 @@ export type Issuable = {
   /** Null where only identity scopes were granted: then the token is for this server's own userinfo. */
   resource: Resource | null
   scopes: readonly string[]
+  /** Claims that the request named and that today's policy gives. */
+  claims: RequestedClaims
   limits: Limits
   /** From the authorization request; null where there was none. */
   nonce: string | null
@@ -91,11 +95,11 @@ function accessTokenClaims(deps: Deps, { authorization, resource, client, scopes
 function idTokenClaims(
   deps: Deps,
   policy: ActivePolicy,
-  { authorization, principal, client, scopes, nonce }: Issuable,
+  { authorization, principal, client, scopes, claims, nonce }: Issuable,
   now: number,
 ): Claims {
   return {
-    ...claimsOf(principal, scopes, releasedTo(deps, policy, principal, client), deps.config),
+    ...claimsOf(principal, { scopes, named: claims.id_token }, releasedTo(deps, policy, principal, client), deps.config),
     iss: deps.config.issuer,
     exp: now + deps.config.lifetimes.id_token,
     aud: client.client_id,
@@ -103,7 +107,8 @@ function idTokenClaims(
     iat: now,
     sid: authorization.id,
     auth_time: authorization.auth_time,
-    amr: ['mesh'],
+    amr: authorization.amr.split(' '),
+    acr: acrOf(authorization.amr),
     ...(nonce !== null && { nonce }),
   }
 }

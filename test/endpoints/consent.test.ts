@@ -361,7 +361,7 @@ test('MCP, confused deputy: "always" asks each time, "once" until more is wanted
   const asked = async (person: Person, params: Record<string, string>, of: TestClient = client) => {
     const page = await person.authorize(of, { ...wiki, ...params })
     if (page.status === 303) assertCode(started, page, of)
-    else assertPage(page, 200, /^Allow /)
+    else assertPage(page, 200, /^(Allow|Confirm who) /)
     return page.status === 200
   }
   const agree = async (params: Record<string, string>) =>
