@@ -6,6 +6,7 @@ import { deleteUnusedClient, forgetClient } from './store/clients.ts'
 import { neverRedeemed } from './store/codes.ts'
 import { type PruneRule, pruneExpired } from './store/prune.ts'
 
+const anHour = 3600
 const aDay = 86_400
 
 /**
@@ -14,6 +15,7 @@ const aDay = 86_400
  */
 export const rulesOf = ({ config: { lifetimes } }: Deps): PruneRule[] => [
   { table: 'tickets', key: 'digest', where: `expires_at <= $now - ${aDay}` },
+  { table: 'access_tokens', key: 'authorization_id, digest', where: `expires_at <= $now - ${anHour}` },
   { table: 'revoked_tokens', key: 'jti', where: `expires_at <= $now - ${aDay}` },
   { table: 'authorizations', key: 'id', where: `expires_at <= $now - ${aDay}`, limit: 50 },
   { table: 'authorizations', key: 'id', where: `id IN (${neverRedeemed(aDay)})`, limit: 50 },

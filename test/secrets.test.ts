@@ -45,6 +45,7 @@ async function everything(
   const first = await alice.signIn(client, { ...wiki, scope: 'wiki:read openid offline_access' })
   const second = await alice.refresh(client, first)
   const identity = await alice.signIn(client, { scope: 'openid email' })
+  const opaque = await alice.signIn(client, { resource: 'http://localhost:8491/mcp', scope: 'notes:read' })
   const spare = await alice.code(client, wiki)
   const page = await alice.authorize(client, { ...wiki, prompt: 'consent' })
   const grafana = policyClient(started, 'grafana', grafanaCallback)
@@ -54,6 +55,7 @@ async function everything(
     ['access token', first.access_token],
     ['another access token', second.access_token],
     ['identity access token', identity.access_token],
+    ['opaque access token', opaque.access_token],
     ['ID token', String(first.id_token)],
     ['spent refresh token', String(first.refresh_token)],
     ['refresh token', String(second.refresh_token)],

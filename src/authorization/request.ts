@@ -84,7 +84,7 @@ export function parseAuthorizationRequest(
     state: optional(params, 'state') ?? null,
     response_mode,
     scopes,
-    resource: parseResource(params, scopes, policy)?.uri ?? null,
+    resource: parseResource(params, scopes, client, policy)?.uri ?? null,
     code_challenge: parseChallenge(params, client),
     nonce: parseNonce(params, client),
     prompt,
@@ -174,10 +174,10 @@ function parseMaxAge(params: Params, client: Client): number | null {
 }
 
 /**
- * RFC 8707 §2, and one `aud` a token: at most one resource. A request that names none is for the policy's default resource, where there is one,
- * if it asks for a scope that is no identity scope, or for none at all. Throws `invalid_target`.
+ * RFC 8707 §2, and one `aud` a token: at most one resource. A request that names none is for the client's default resource, or else that of all, where
+ * there is one, if it asks for a scope that is no identity scope, or for none at all. Throws `invalid_target`.
  */
-function parseResource(params: Params, scopes: readonly string[], policy: ActivePolicy): Resource | undefined {
+function parseResource(params: Params, scopes: readonly string[], client: Client, policy: ActivePolicy): Resource | undefined {
   const named = (params.get('resource') ?? []).filter((uri) => uri !== '')
   const resources = named.map((uri) => {
     const resource = resourceByUri(policy, uri)
@@ -187,7 +187,7 @@ function parseResource(params: Params, scopes: readonly string[], policy: Active
   if (new Set(resources).size > 1)
     throw new OAuthError('invalid_target', 'A token is for one resource; ask for each with a request of its own.')
   if (resources[0]) return resources[0]
-  return scopes.length === 0 || scopes.some((scope) => !isIdentityScope(scope))
-    ? [...policy.resources.values()].find((resource) => resource.default)
-    : undefined
+  if (scopes.length > 0 && scopes.every(isIdentityScope)) return undefined
+  if (client.default_resource !== null) return policy.resources.get(client.default_resource)
+  return [...policy.resources.values()].find((resource) => resource.default)
 }

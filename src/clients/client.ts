@@ -23,6 +23,8 @@ export type Client = {
   auth_methods: readonly AuthMethod[]
   secret_digest: string | null
   require_pkce: boolean
+  /** The policy's name of the resource for requests that name none; null where it says nothing of this client. */
+  default_resource: string | null
   id_token_alg: Algorithm
   /** Who registered it, for the consent page. */
   registered_by: string | null
@@ -57,6 +59,7 @@ export function clientOfPolicy(client: PolicyClient, policy: ActivePolicy): Clie
     auth_methods,
     secret_digest,
     require_pkce: client.require_pkce || secret_digest === null,
+    default_resource: client.default_resource,
     id_token_alg: client.id_token_signed_response_alg ?? 'RS256',
     registered_by: null,
     software_digest: softwareDigest(client.redirect_uris, auth_methods, client.jwks ?? client.jwks_uri),
@@ -79,6 +82,7 @@ export function clientOfStore(stored: StoredClient, named?: PolicyClient): Clien
     auth_methods,
     secret_digest: stored.secret_digest,
     require_pkce: true,
+    default_resource: named?.default_resource ?? null,
     id_token_alg: metadata.id_token_signed_response_alg ?? 'RS256',
     registered_by: stored.owner_name || null,
     software_digest: softwareDigest(metadata.redirect_uris, auth_methods, metadata.jwks ?? metadata.jwks_uri),

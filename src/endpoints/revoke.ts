@@ -4,7 +4,7 @@ import { required } from '../oauth/parse.ts'
 import { familyOf } from '../oauth/secret.ts'
 import { endAuthorization } from '../store/authorizations.ts'
 import { revokeToken } from '../store/revoked_tokens.ts'
-import type { AccessTokenClaims } from '../tokens/resolve.ts'
+import { readAccessToken } from '../tokens/access_token.ts'
 
 const done: Reply = { status: 200, headers: { 'cache-control': 'no-store' }, body: '' }
 
@@ -30,7 +30,7 @@ export const revoke: Endpoint = {
         await deps.store.commit([endAuthorization(authorization.id, now, 'revoked by its client')])
       return done
     }
-    const claims = deps.jwts.open('at+jwt', token) as AccessTokenClaims | undefined
+    const claims = await readAccessToken(deps, token)
     if (claims && claims.client_id === client.client_id && claims.exp > now) await deps.store.commit([revokeToken(claims.jti, claims.exp)])
     return done
   },

@@ -6,6 +6,7 @@ type RandomBytes = (size: number) => Buffer
 /** What a credential is, as its first letters say (so that a leaked one is recognised). */
 export const prefixes = {
   code: 'mic_',
+  access_token: 'mio_',
   refresh_token: 'mir_',
   client_secret: 'mis_',
   registration_access_token: 'mia_',
@@ -13,8 +14,10 @@ export const prefixes = {
 } as const
 
 /** A fresh credential: prefix and 256 bits in base64url. RFC 6749 §10.10. */
-export const newSecret = (kind: Exclude<keyof typeof prefixes, 'code' | 'refresh_token'>, randomBytes: RandomBytes): string =>
-  prefixes[kind] + randomBytes(32).toString('base64url')
+export const newSecret = (
+  kind: Exclude<keyof typeof prefixes, 'code' | 'access_token' | 'refresh_token'>,
+  randomBytes: RandomBytes,
+): string => prefixes[kind] + randomBytes(32).toString('base64url')
 
 /** A fresh authorization code, `mic_AUTHORIZATION.SECRET`: it says where its row is, and proves it by 256 bits. */
 export const newCode = (authorization_id: string, randomBytes: RandomBytes): string =>
@@ -22,6 +25,13 @@ export const newCode = (authorization_id: string, randomBytes: RandomBytes): str
 
 /** The authorization that a code names; undefined for a text that is no code. */
 export const authorizationOfCode = (code: string): string | undefined => /^mic_([0-9A-Z]{1,40})\.[\w-]{43}$/.exec(code)?.[1]
+
+/** A fresh opaque access token, `mio_AUTHORIZATION.SECRET`, like a code. */
+export const newAccessToken = (authorization_id: string, randomBytes: RandomBytes): string =>
+  `${prefixes.access_token}${authorization_id}.${randomBytes(32).toString('base64url')}`
+
+/** The authorization that an opaque access token names; undefined for a text that is none. */
+export const authorizationOfToken = (token: string): string | undefined => /^mio_([0-9A-Z]{1,40})\.[\w-]{43}$/.exec(token)?.[1]
 
 /** What is stored of a credential: SHA-256 in base64url. Whole text in, so a near twin never shares a digest. */
 export const digest = (secret: string): string => hash('sha256', secret, 'base64url')

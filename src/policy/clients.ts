@@ -2,11 +2,16 @@
 import { isUriText, splitUri } from '../oauth/uri_text.ts'
 import type { ClientEntry, PolicyDocument } from './document.ts'
 import { type Path, quote } from './hujson.ts'
-import type { PolicyClient } from './policy.ts'
+import { didYouMean } from './nearest.ts'
+import type { PolicyClient, Resource } from './policy.ts'
 import type { Report } from './report.ts'
 
-/** By client_id. Reports URIs that are none, secrets in the wrong place, and two clients with one client_id. */
-export function compileClients(document: PolicyDocument, report: Report): Map<string, PolicyClient> {
+/** By client_id. Reports URIs that are none, secrets in the wrong place, unknown default resources, and two clients with one client_id. */
+export function compileClients(
+  document: PolicyDocument,
+  resources: ReadonlyMap<string, Resource>,
+  report: Report,
+): Map<string, PolicyClient> {
   const clients = new Map<string, PolicyClient>()
   for (const [name, entry] of Object.entries(document.clients ?? {})) {
     const path = ['clients', name]
@@ -19,12 +24,17 @@ export function compileClients(document: PolicyDocument, report: Report): Map<st
       })
     }
     checkClient(entry, path, report)
+    if (entry.default_resource !== undefined && !resources.has(entry.default_resource))
+      report.error([...path, 'default_resource'], `${quote(entry.default_resource)} is not defined.`, {
+        hint: didYouMean(entry.default_resource, resources.keys()),
+      })
     clients.set(client_id, {
       name,
       client_id,
       title: entry.name ?? name.slice('client:'.length),
       redirect_uris: entry.redirect_uris ?? [],
       client_secret_file: entry.client_secret_file ?? null,
+      default_resource: entry.default_resource ?? null,
       node: entry.node ?? [],
       jwks: entry.jwks ?? null,
       jwks_uri: entry.jwks_uri ?? null,

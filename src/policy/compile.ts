@@ -29,7 +29,7 @@ export function compile(text: string): Compiled {
   const document = parsed.data
   const groups = compileGroups(document, report)
   const resources = compileResources(document, report)
-  const clients = compileClients(document, report)
+  const clients = compileClients(document, resources, report)
   const named = new Set(Object.keys(document.clients ?? {}))
   const { shelves, prefixes } = compileGrants(document, { report, groups, resources, clients: named })
 

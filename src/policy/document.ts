@@ -58,6 +58,8 @@ const client = z.strictObject({
     .optional(),
   jwks: z.strictObject({ keys: list(z.looseObject({ kty: text })) }).optional(),
   jwks_uri: text.optional(),
+  /** For requests of this client that name no resource (RFC 8707). */
+  default_resource: text.optional(),
   node: list(tag).optional(),
   spiffe_id: text.optional(),
   require_pkce: z.boolean().optional(),

@@ -26,6 +26,7 @@ export type PolicyClient = {
   title: string // the human name; else the name without its prefix
   redirect_uris: readonly string[]
   client_secret_file: string | null
+  default_resource: string | null // "resource:wiki": for its requests that name none
   node: readonly string[] // tags
   jwks: unknown
   jwks_uri: string | null

@@ -33,6 +33,13 @@ export function compileResources(document: PolicyDocument, report: Report): Map<
       report.error([...path, 'scopes', place], `${quote(scope)} is an identity scope; a resource may not define it.`, { at: 'key' })
     }
 
+    const token_format = entry.token_format ?? 'jwt'
+    if (token_format === 'opaque' && entry.check === 'local')
+      report.error(
+        [...path, 'check'],
+        'An opaque token says nothing by itself, so nobody can check it locally; its servers must "introspect".',
+      )
+
     resources.set(name, {
       name,
       uri: entry.uri,
@@ -40,8 +47,8 @@ export function compileResources(document: PolicyDocument, report: Report): Map<
       description: entry.description ?? null,
       scopes,
       default: entry.default ?? false,
-      token_format: entry.token_format ?? 'jwt',
-      check: entry.check ?? 'local',
+      token_format,
+      check: entry.check ?? (token_format === 'opaque' ? 'introspect' : 'local'),
       allow_unverified_clients: entry.allow_unverified_clients ?? false,
       signing_alg: entry.signing_alg ?? 'ES256',
     })

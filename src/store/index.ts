@@ -1,4 +1,5 @@
 /** The store: an engine, and one repository for each thing that is kept. */
+import { accessTokens } from './access_tokens.ts'
 import { authorizations } from './authorizations.ts'
 import { clients } from './clients.ts'
 import { codes } from './codes.ts'
@@ -12,6 +13,7 @@ import { tickets } from './tickets.ts'
 export const createStore = (engine: Engine) => ({
   engine,
   commit: (writes: readonly Write[]) => engine.commit(writes),
+  accessTokens: accessTokens(engine),
   authorizations: authorizations(engine),
   authTimes: authTimes(engine),
   clients: clients(engine),

@@ -8,6 +8,7 @@ import { evaluate, type Limits, type Resource } from '../policy/index.ts'
 import { type Authorization, authorizationLives } from '../store/authorizations.ts'
 import { clientUsed, isUseDue } from '../store/clients.ts'
 import type { Write } from '../store/engine.ts'
+import { type AccessTokenClaims, makeAccessToken } from './access_token.ts'
 import { claimsOf, subjectOf } from './claims.ts'
 import type { RequestedClaims } from './requested_claims.ts'
 
@@ -48,11 +49,7 @@ export async function issueTokens(deps: Deps, policy: ActivePolicy, issuable: Is
     1,
     Math.min(issuable.limits.access_token_ttl ?? deps.config.lifetimes.access_token, authorization.expires_at - now),
   )
-  const access_token = deps.jwts.sign(
-    'at+jwt',
-    issuable.resource?.signing_alg ?? 'ES256',
-    accessTokenClaims(deps, issuable, now, expires_in),
-  )
+  const access = makeAccessToken(deps, issuable.resource, accessTokenClaims(deps, issuable, now, expires_in))
   const id_token = scopes.includes('openid')
     ? deps.jwts.sign('JWT', client.id_token_alg, idTokenClaims(deps, policy, issuable, now))
     : undefined
@@ -60,13 +57,14 @@ export async function issueTokens(deps: Deps, policy: ActivePolicy, issuable: Is
   const idle = issuable.limits.refresh_token_ttl ?? deps.config.lifetimes.refresh_token_idle
   const writes = [
     refresh ? refresh.keep(Math.min(now + idle, authorization.expires_at)) : authorizationLives(authorization.id, now),
+    ...access.writes,
     ...issuable.writes,
   ]
   if (client.stored && isUseDue(client.stored, now)) writes.push(clientUsed(client.client_id, now))
   await deps.store.commit(writes)
 
   return {
-    access_token,
+    access_token: access.token,
     token_type: 'Bearer',
     expires_in,
     scope: scopes.join(' '),
@@ -75,8 +73,12 @@ export async function issueTokens(deps: Deps, policy: ActivePolicy, issuable: Is
   }
 }
 
-/** RFC 9068 §2.2. `sid` names the authorization: revoke that, and the token is dead wherever it is asked about. One `aud`, always. */
-function accessTokenClaims(deps: Deps, { authorization, resource, client, scopes }: Issuable, now: number, expires_in: number): Claims {
+function accessTokenClaims(
+  deps: Deps,
+  { authorization, resource, client, scopes }: Issuable,
+  now: number,
+  expires_in: number,
+): AccessTokenClaims {
   return {
     iss: deps.config.issuer,
     exp: now + expires_in,

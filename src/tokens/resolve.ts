@@ -3,20 +3,7 @@ import type { Deps } from '../deps.ts'
 import { digest, familyOf, prefixes, sameDigest } from '../oauth/secret.ts'
 import { type Authorization, isLive } from '../store/authorizations.ts'
 import type { RefreshFamily } from '../store/refresh_tokens.ts'
-
-/** RFC 9068 §2.2, as `tokens/issue` writes them. */
-export type AccessTokenClaims = {
-  iss: string
-  exp: number
-  aud: string
-  sub: string
-  iat: number
-  jti: string
-  client_id: string
-  scope: string
-  sid: string
-  auth_time: number
-}
+import { type AccessTokenClaims, readAccessToken } from './access_token.ts'
 
 export type ResolvedToken =
   | { kind: 'access_token'; claims: AccessTokenClaims; authorization: Authorization }
@@ -30,9 +17,9 @@ export async function resolveToken(deps: Deps, token: string): Promise<ResolvedT
   return token.startsWith(prefixes.refresh_token) ? resolveRefreshToken(deps, token) : resolveAccessToken(deps, token)
 }
 
-/** A JWT that we signed, that has not expired, and whose authorization lives. */
+/** An access token of ours, of either format, that has not expired or been revoked, and whose authorization lives. */
 export async function resolveAccessToken(deps: Deps, token: string): Promise<(ResolvedToken & { kind: 'access_token' }) | undefined> {
-  const claims = deps.jwts.open('at+jwt', token) as AccessTokenClaims | undefined
+  const claims = await readAccessToken(deps, token)
   const now = deps.now()
   if (!claims || claims.exp <= now || claims.iss !== deps.config.issuer) return undefined
   const authorization = await deps.store.authorizations.findForToken(claims.sid, claims.jti)

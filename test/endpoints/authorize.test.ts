@@ -263,7 +263,7 @@ test('RFC 6749 §3.3: scopes that the policy does not give this person for this 
 test('RFC 6749 §3.3, RFC 8707: without a scope it is all that the policy gives at the resource; without a resource, its default one [threats 53]', async (t) => {
   const started = await start(t, {
     policy: changedPolicy(({ resources }) => {
-      if (resources['resource:notes']) resources['resource:notes'].default = true
+      if (resources['resource:notes']) Object.assign(resources['resource:notes'], { default: true, token_format: 'jwt' })
     }),
   })
   const { alice } = started

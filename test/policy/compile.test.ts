@@ -216,6 +216,17 @@ const bad: readonly [title: string, text: string, message: string, hint?: string
     'resource:b has the same uri as resource:a (a slash at the end makes no difference).',
   ],
   [
+    'opaque tokens that nobody could check',
+    resources('"resource:a": { "uri": "https://a", "scopes": ["a"], "token_format": "opaque", "check": ‸"local" }'),
+    'An opaque token says nothing by itself, so nobody can check it locally; its servers must "introspect".',
+  ],
+  [
+    'a default resource of a client that is none',
+    '{ "resources": { "resource:wiki": { "uri": "https://a", "scopes": ["a"] } }, "clients": { "client:a": { "default_resource": ‸"resource:wikki" } } }',
+    '"resource:wikki" is not defined.',
+    'Did you mean "resource:wiki"?',
+  ],
+  [
     'two default resources',
     resources(
       '"resource:a": { "uri": "https://a", "scopes": ["a"], "default": true }, "resource:b": { "uri": "https://b", "scopes": ["a"], "default": ‸true }',
@@ -523,6 +534,7 @@ test('what a resource and a client leave out gets its default', () => {
     title: 'app',
     redirect_uris: ['https://app.example.com/cb'],
     client_secret_file: 'app',
+    default_resource: null,
     node: [],
     jwks: null,
     jwks_uri: null,

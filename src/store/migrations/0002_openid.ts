@@ -13,11 +13,10 @@ CREATE INDEX tickets_by_user ON tickets (user_id, expires_at) WHERE consumed_at 
 -- Opaque access tokens, next to the authorization that their text names.
 CREATE TABLE access_tokens (
   authorization_id TEXT NOT NULL REFERENCES authorizations (id) ON DELETE CASCADE,
-  jti TEXT NOT NULL,
   digest TEXT NOT NULL,
   claims TEXT NOT NULL,
   expires_at INTEGER NOT NULL,
-  PRIMARY KEY (authorization_id, jti)
+  PRIMARY KEY (authorization_id, digest)
 ) WITHOUT ROWID;
 CREATE INDEX access_tokens_by_end ON access_tokens (expires_at);
 `
