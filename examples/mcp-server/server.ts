@@ -2,10 +2,8 @@
 import type { Server } from 'node:http'
 import { createMcpExpressApp } from '@modelcontextprotocol/sdk/server/express.js'
 import { StreamableHTTPServerTransport } from '@modelcontextprotocol/sdk/server/streamableHttp.js'
-import { bearerAuth } from './bearer_auth.ts'
-import { type Credentials, checkByIntrospection } from './check_by_introspection.ts'
-import { checkLocally } from './check_locally.ts'
-import { createTools } from './tools.ts'
+import { type Credentials, meshidp } from '../mcp-helper/index.ts'
+import { createTools, scopesFor } from './tools.ts'
 
 export type McpServerOptions = {
   /** The authorization server, to the letter. */
@@ -29,29 +27,19 @@ export type RunningMcpServer = { url: string; close: () => Promise<void> }
 /** Starts the server on loopback; resolves when it listens. */
 export async function startMcpServer(options: McpServerOptions): Promise<RunningMcpServer> {
   const { issuer, resource, scope, introspect, now = () => Date.now() / 1000, onOutage = () => undefined } = options
-  const { origin, hostname, pathname, port } = new URL(resource)
-  const verifier = introspect
-    ? checkByIntrospection({ issuer, resource, credentials: introspect, cacheSeconds: introspect.cacheSeconds ?? 15, now })
-    : checkLocally({ issuer, resource, now })
+  const { hostname, pathname, port } = new URL(resource)
   const app = createMcpExpressApp({ allowedHosts: [hostname] })
-
-  // RFC 9728 §3.1: the well-known part stands before the path; some clients look only at the root.
-  const wellKnown = '/.well-known/oauth-protected-resource'
-  const protectedResource = {
+  const { metadata, requireToken } = meshidp({
+    issuer,
     resource,
-    authorization_servers: [issuer],
-    scopes_supported: [scope],
-    bearer_methods_supported: ['header'],
-  }
-  app.get([wellKnown + (pathname === '/' ? '' : pathname), wellKnown], (_request, response) => void response.json(protectedResource))
-
-  const authenticated = bearerAuth({
-    verifier,
     scope,
-    resource_metadata: `${origin}${wellKnown}${pathname === '/' ? '' : pathname}`,
+    ...(introspect && { introspect }),
+    scopesFor: (tool) => scopesFor(tool, scope),
+    now,
     onOutage,
   })
-  app.post(pathname, authenticated, async (request, response) => {
+  app.use(metadata)
+  app.post(pathname, requireToken, async (request, response) => {
     const server = createTools(`example server of ${resource}`)
     const transport = new StreamableHTTPServerTransport({ enableJsonResponse: true })
     response.on('close', () => void Promise.all([transport.close(), server.close()]))
@@ -59,7 +47,7 @@ export async function startMcpServer(options: McpServerOptions): Promise<Running
     await transport.handleRequest(request, response, request.body)
   })
   // Stateless: there is no stream to listen to and no session to end.
-  app.all(pathname, authenticated, (_request, response) => void response.set('Allow', 'POST').status(405).end())
+  app.all(pathname, requireToken, (_request, response) => void response.set('Allow', 'POST').status(405).end())
 
   const server = await new Promise<Server>((resolve, reject) => {
     const listening: Server = app.listen(options.port ?? Number(port || 80), '127.0.0.1', (error?: Error) =>

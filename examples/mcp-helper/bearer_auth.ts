@@ -7,7 +7,6 @@ import type { OAuthTokenVerifier } from '@modelcontextprotocol/sdk/server/auth/p
 import type { AuthInfo } from '@modelcontextprotocol/sdk/server/auth/types.js'
 import type { RequestHandler } from 'express'
 import { Outage } from './outage.ts'
-import { scopesFor } from './tools.ts'
 
 declare module 'express-serve-static-core' {
   interface Request {
@@ -19,6 +18,8 @@ type Rules = {
   verifier: OAuthTokenVerifier
   /** What a client should ask for. */
   scope: string
+  /** The scopes that a call of this tool needs. */
+  scopesFor: (tool: string) => readonly string[]
   /** Where a client learns from whom to get a token (RFC 9728 §5.1). */
   resource_metadata: string
   onOutage: (error: Outage) => void
@@ -26,7 +27,7 @@ type Rules = {
 
 /** Sets `request.auth`, or answers. */
 export const bearerAuth =
-  ({ verifier, scope, resource_metadata, onOutage }: Rules): RequestHandler =>
+  ({ verifier, scope, scopesFor, resource_metadata, onOutage }: Rules): RequestHandler =>
   async (request, response, next) => {
     const challenge = (status: number, error: Record<string, string> = {}) =>
       response
@@ -38,7 +39,7 @@ export const bearerAuth =
     if (token === undefined) return void challenge(401)
     try {
       request.auth = await verifier.verifyAccessToken(token)
-      const missing = scopesOf(request.body, scope).find((needed) => !request.auth?.scopes.includes(needed))
+      const missing = scopesOf(request.body, scopesFor).find((needed) => !request.auth?.scopes.includes(needed))
       if (missing !== undefined) throw new InsufficientScopeError(`This needs the scope ${missing}.`)
     } catch (error) {
       if (error instanceof InvalidTokenError) return void challenge(401, error.toResponseObject() as Record<string, string>)
@@ -59,7 +60,7 @@ const parametersOf = (parameters: Record<string, string>) =>
     .join(', ')
 
 /** Which scopes the JSON-RPC messages of a body need together. */
-function scopesOf(body: unknown, scope: string): string[] {
+function scopesOf(body: unknown, scopesFor: Rules['scopesFor']): string[] {
   const messages = [body].flat() as ({ method?: string; params?: { name?: string } } | undefined)[]
-  return messages.flatMap((message) => (message?.method === 'tools/call' ? scopesFor(message.params?.name ?? '', scope) : []))
+  return messages.flatMap((message) => (message?.method === 'tools/call' ? [...scopesFor(message.params?.name ?? '')] : []))
 }
