@@ -4,9 +4,10 @@ import manifest from '../../package.json' with { type: 'json' }
 import { adminCommands } from './admin_commands.ts'
 import { type Command, type Terminal, UsageError } from './command.ts'
 import { dev } from './dev.ts'
+import { resource } from './resource.ts'
 import { serve } from './serve.ts'
 
-export const commands = new Map<string, Command>([['serve', serve], ['dev', dev], ...adminCommands])
+export const commands = new Map<string, Command>([['serve', serve], ['dev', dev], ['resource', resource], ...adminCommands])
 
 const general = () => `meshidp: sign-in for a private mesh. Whois says who is calling, a policy file says what they may do.
 
