@@ -1,5 +1,5 @@
 /**
- * `npm run bench`: meshidp beside oidc-provider, on the same core, in the same run, one workload after the other.
+ * `npm run bench`: meshidp beside oidc-provider in memory and in SQLite, on the same core, in the same run, one workload after the other.
  * Ends with 0; with 2 where something could not be measured.
  */
 import { rmSync } from 'node:fs'
@@ -15,8 +15,9 @@ import type { Job } from './load/main.ts'
 import { signatures } from './load/signatures.ts'
 import { discover } from './load/target.ts'
 import { canPin, LOAD_CORE, MEASURED_CORE, pinSelf, processesOf, residentMemory } from './machine.ts'
-import { type Measured, median, together } from './measured.ts'
+import { type Measured, together } from './measured.ts'
 import { type Options, readOptions } from './options.ts'
+import { collectRatios, ratioOf } from './ratios.ts'
 import { forMachines, type Result, report } from './report.ts'
 import type { Prepared, Server } from './servers/server.ts'
 import { verdicts } from './targets.ts'
@@ -57,22 +58,26 @@ async function bench(options: Options): Promise<Result> {
     }
     for (const entrant of entrants) await attempt(entrant.measured.name, failures, () => settle(entrant))
 
-    const ratios = new Map<string, number[]>()
+    const ratios = collectRatios()
     for (let round = 0; round < options.rounds; round++) {
       for (const workload of options.workloads) {
-        const rates = new Map<Entrant, number>()
-        // Neither is always the first.
+        const measured = new Map<Entrant, Figures>()
+        // None is always the first.
         for (const entrant of round % 2 === 0 ? entrants : entrants.toReversed()) {
           const { name } = entrant.measured
           say(`round ${round + 1} of ${options.rounds}: ${workload}, ${name}`)
           const figures = await attempt(`${name}, ${workload}`, failures, () => measure(entrant, workload, options))
           if (figures) {
             entrant.rounds.set(workload, [...(entrant.rounds.get(workload) ?? []), figures])
-            rates.set(entrant, figures.rate)
+            measured.set(entrant, figures)
           }
         }
-        const [ours, theirs] = entrants.map((entrant) => rates.get(entrant))
-        if (ours !== undefined && theirs !== undefined) ratios.set(workload, [...(ratios.get(workload) ?? []), ours / theirs])
+        const [us, ...others] = entrants
+        const ours = us && measured.get(us)
+        for (const other of others) {
+          const its = measured.get(other)
+          if (ours && its) ratios.add(other.measured.name, workload, ratioOf(ours, its))
+        }
       }
     }
 
@@ -82,14 +87,13 @@ async function bench(options: Options): Promise<Result> {
       for (const [workload, figures] of rounds) measured.workloads.set(workload, together(figures))
     }
 
-    const middle = new Map(Array.from(ratios, ([workload, each]) => [workload, median(each)]))
+    const middle = ratios.medians()
     const servers = entrants.map(({ measured }) => measured)
-    const [ours, theirs] = servers
     return {
       circumstances: await circumstances(directory, options),
       servers,
       ratios: middle,
-      verdicts: ours && theirs ? verdicts(ours, theirs, middle) : [],
+      verdicts: servers.length > 1 ? verdicts(servers, middle) : [],
       failures,
     }
   } finally {
@@ -106,8 +110,10 @@ async function enter(server: Server, parent: string, options: Options): Promise<
   const directory = join(parent, name)
   await mkdir(directory, { mode: 0o700 })
   const prepared = await server.prepare({ directory, port: await freePort(), idTokenAlg: options.idTokenAlg })
+  let filled: string | null = null
   try {
     await (await launch(prepared)).child.stop()
+    if (prepared.fill) filled = await prepared.fill((text) => say(`${name}: ${text}`))
   } catch (error) {
     await prepared.close()
     throw error
@@ -116,6 +122,7 @@ async function enter(server: Server, parent: string, options: Options): Promise<
     name,
     version,
     setup,
+    filled,
     signatures: null,
     starts: [],
     memory_at_rest: null,

@@ -5,6 +5,8 @@ export type Measured = {
   name: string
   version: string
   setup: string
+  /** What its database began with, in a sentence; null where that was nothing. */
+  filled: string | null
   /** What it signs with, as seen in its tokens; null while unknown. */
   signatures: string | null
   /** Milliseconds from spawn to the first 200. */

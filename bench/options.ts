@@ -3,11 +3,14 @@ import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import { workloads } from './load/workloads.ts'
 import { meshidp } from './servers/meshidp.ts'
-import { oidcProvider } from './servers/oidc_provider.ts'
+import { oidcProviderInMemory, oidcProviderInSqlite } from './servers/oidc_provider.ts'
 import type { Server } from './servers/server.ts'
+import { FULL } from './targets.ts'
 
-/** The first is ours: ratios are the first to the second. */
-const all: ReadonlyMap<string, Server> = new Map([meshidp, oidcProvider].map((server) => [server.name, server]))
+/** The first is ours: ratios are between it and each other one. */
+const all: ReadonlyMap<string, Server> = new Map(
+  [meshidp('meshidp', 0), oidcProviderInMemory, oidcProviderInSqlite].map((server) => [server.name, server]),
+)
 
 const USAGE = `usage: npm run bench -- [options]
   --seconds N          measured time of each workload (6)
@@ -16,8 +19,9 @@ const USAGE = `usage: npm run bench -- [options]
   --rounds N           how often all is repeated; figures are medians (1)
   --starts N           how often each server is started to see how long it takes (5)
   --workload A,B       of ${[...workloads.keys()].join(', ')} (all)
-  --servers A,B        of ${[...all.keys()].join(', ')} (both)
-  --id-token ALG       how ID tokens are signed on both: RS256 or ES256 (RS256)
+  --servers A,B        of ${[...all.keys()].join(', ')} (all)
+  --rows N             also measures meshidp with so many refresh tokens in its database, of a tenth as many clients (0: does not)
+  --id-token ALG       how ID tokens are signed on all: RS256 or ES256 (RS256)
   --directory DIR      where the servers may write; should be a disk (.dev below the project)
   --json               for machines`
 
@@ -35,6 +39,7 @@ export function readOptions() {
         starts: { type: 'string', default: '5' },
         workload: { type: 'string', default: [...workloads.keys()].join(',') },
         servers: { type: 'string', default: [...all.keys()].join(',') },
+        rows: { type: 'string', default: '0' },
         'id-token': { type: 'string', default: 'RS256' },
         directory: { type: 'string', default: fileURLToPath(new URL('../.dev', import.meta.url)) },
         json: { type: 'boolean', default: false },
@@ -47,6 +52,7 @@ export function readOptions() {
     }
     const idTokenAlg = values['id-token']
     if (idTokenAlg !== 'RS256' && idTokenAlg !== 'ES256') throw new Error(`--id-token is RS256 or ES256, not "${idTokenAlg}".`)
+    const rows = number('rows', values.rows, 0)
     return {
       seconds: number('seconds', values.seconds, 0.1),
       warmup: number('warmup', values.warmup, 0),
@@ -54,7 +60,7 @@ export function readOptions() {
       rounds: number('rounds', values.rounds, 1),
       starts: number('starts', values.starts, 0),
       workloads: values.workload.split(',').map((name) => named('workload', name, workloads).name),
-      servers: inOrder(values.servers.split(',').map((name) => named('servers', name, all))),
+      servers: inOrder(values.servers.split(',').map((name) => named('servers', name, all))).concat(rows > 0 ? [meshidp(FULL, rows)] : []),
       idTokenAlg,
       directory: values.directory,
       json: values.json,

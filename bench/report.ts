@@ -1,13 +1,14 @@
 /** The result for people: an aligned table, and which targets are met. */
 import { type Circumstances, inWords } from './circumstances.ts'
 import { type Measured, median } from './measured.ts'
-import { ratioTarget, type Verdict } from './targets.ts'
+import type { Ratios } from './ratios.ts'
+import type { Verdict } from './targets.ts'
 
 export type Result = {
   circumstances: Circumstances
   servers: Measured[]
-  /** Workload → ours to theirs, median over the rounds. Empty with one server. */
-  ratios: ReadonlyMap<string, number>
+  /** Ours to each of the others, medians over the rounds. Empty with one server. */
+  ratios: Ratios
   verdicts: Verdict[]
   /** What could not be measured, and why. */
   failures: string[]
@@ -21,9 +22,9 @@ const GENERATOR_LIMIT = 0.9
 /** Lines to print. */
 export function report({ circumstances, servers, ratios, verdicts, failures }: Result): string {
   const lines = [...inWords(circumstances), '']
-  for (const { name, version, setup, signatures } of servers) {
+  for (const { name, version, setup, signatures, filled } of servers) {
     lines.push(`${name} ${version}: ${setup}`)
-    if (signatures !== null) lines.push(`${' '.repeat(name.length)} ${signatures}`)
+    for (const more of [signatures, filled]) if (more !== null) lines.push(`${' '.repeat(name.length)} ${more}`)
   }
   lines.push('', ...table(figuresOf(servers, ratios)), '', ...table(processesOf(servers)))
   const remarks = [...remarksOf(servers), ...failures.map((failure) => `Not measured: ${failure}`)]
@@ -40,18 +41,21 @@ export const forMachines = ({ circumstances, servers, ratios, verdicts, failures
     start_ms: measured.starts.length === 0 ? null : median(measured.starts),
     workloads: Object.fromEntries(workloads),
   })),
-  ratios: Object.fromEntries(ratios),
+  ratios: Object.fromEntries(Array.from(ratios, ([name, workloads]) => [name, Object.fromEntries(workloads)])),
   targets: verdicts,
   failures,
 })
 
-function figuresOf(servers: readonly Measured[], ratios: ReadonlyMap<string, number>): string[][] {
+/** The two ratios are said in the row of the other server: ours is so many times as fast, and its p99 is so many times as long. */
+function figuresOf(servers: readonly Measured[], ratios: Ratios): string[][] {
   const names = new Set(servers.flatMap(({ workloads }) => [...workloads.keys()]))
-  const rows = [['workload', 'server', 'per second', 'p50 ms', 'p99 ms', 'errors', 'server cpu', 'others', 'load cpu', 'ratio', 'target']]
+  const rows = [
+    ['workload', 'server', 'per second', 'p50 ms', 'p99 ms', 'errors', 'server cpu', 'others', 'load cpu', 'ours is ×', 'its p99 is ×'],
+  ]
   for (const workload of names) {
     for (const [index, { name, workloads }] of servers.entries()) {
       const figures = workloads.get(workload)
-      const ratio = index === 0 ? ratios.get(workload) : undefined
+      const ratio = ratios.get(name)?.get(workload)
       rows.push([
         index === 0 ? workload : '',
         name,
@@ -66,8 +70,8 @@ function figuresOf(servers: readonly Measured[], ratios: ReadonlyMap<string, num
               percent(figures.generator_busy),
             ]
           : ['–', '–', '–', '–', '–', '–', '–']),
-        ratio === undefined ? '' : fixed(ratio),
-        ratio === undefined ? '' : `≥ ${ratioTarget(workload) ?? '–'}`,
+        ratio ? fixed(ratio.rate) : '',
+        ratio ? fixed(ratio.p99) : '',
       ])
     }
   }

@@ -1,46 +1,64 @@
-/** What meshidp, on disk, has to reach beside oidc-provider, in memory. One table; `verdicts` holds the figures against it. */
+/** What meshidp, on disk, has to reach beside the others. One table; `verdicts` holds the figures against it. */
 import { type Measured, median } from './measured.ts'
+import type { Ratio, Ratios } from './ratios.ts'
 
-/** Workload → least ratio of the rates. */
-const RATIOS = new Map([
-  ['discovery', 2.5],
-  ['jwks', 1.5],
-  ['code', 1.5],
-  ['refresh', 1],
-  ['introspect', 1.2],
-  ['introspect_first', 0.6],
-  ['register', 0.7],
+/** The name of meshidp with a database that is not empty. */
+export const FULL = 'meshidp-full'
+
+type Target = {
+  /** Workload → how many times as many operations a second as the other does, at least. */
+  rates?: Readonly<Record<string, number>>
+  /** Workloads whose p99 may not be longer than the other's, unless it is 15 ms or less. */
+  slowest?: readonly string[]
+  /** Whether it may not start later than the other. */
+  start?: true
+  /** How many times as long as ours the other's p99 may be, in any workload. */
+  p99?: number
+}
+
+/** By the name of the other server. */
+const TARGETS: ReadonlyMap<string, Target> = new Map([
+  [
+    'oidc-provider',
+    {
+      rates: { discovery: 2.5, jwks: 1.5, code: 1.5, refresh: 1, introspect: 1.2, introspect_first: 0.6, register: 0.7 },
+      slowest: ['code', 'refresh', 'register'], // those that write
+      start: true,
+    },
+  ],
+  ['oidc-provider-sqlite', { rates: { code: 6, refresh: 3, introspect: 1.5, register: 4 } }],
+  [FULL, { p99: 1.3 }],
 ])
 
-/** The workloads that write, for which there is a bound of the slowest answers as well. */
-const WRITING = new Set(['code', 'refresh', 'register'])
 const P99_ALWAYS_ALLOWED_MS = 15
 const MEMORY_AT_REST_MIB = 100
 const MEMORY_AFTER_MIB = 170
 
 export type Verdict = { what: string; figure: number; bound: 'at least' | 'at most'; target: number; unit: '' | 'ms' | 'MiB'; met: boolean }
 
-/** `ours` against `theirs`; what was not measured has no verdict. `ratios`: workload → median of the rounds' ratios. */
-export function verdicts(ours: Measured, theirs: Measured, ratios: ReadonlyMap<string, number>): Verdict[] {
+/** The first of `servers`, which is ours, against the others; what was not measured has no verdict. */
+export function verdicts([ours, ...others]: readonly Measured[], ratios: Ratios): Verdict[] {
   const found: Verdict[] = []
   const atLeast = (what: string, figure: number, target: number) =>
     found.push({ what, figure, bound: 'at least', target, unit: '', met: figure >= target })
-  const atMost = (what: string, figure: number, target: number, unit: 'ms' | 'MiB') =>
+  const atMost = (what: string, figure: number, target: number, unit: '' | 'ms' | 'MiB') =>
     found.push({ what, figure, bound: 'at most', target, unit, met: figure <= target })
 
-  for (const [workload, target] of RATIOS) {
-    const ratio = ratios.get(workload)
-    if (ratio !== undefined) atLeast(`${workload}, ratio`, ratio, target)
+  for (const other of others) {
+    const { rates = {}, slowest = [], start, p99 } = TARGETS.get(other.name) ?? {}
+    const between = ratios.get(other.name) ?? new Map<string, Ratio>()
+    for (const [workload, target] of Object.entries(rates)) {
+      const ratio = between.get(workload)
+      if (ratio) atLeast(`${workload}, times ${other.name}`, ratio.rate, target)
+    }
+    for (const workload of slowest) {
+      const [own, its] = [ours?.workloads.get(workload), other.workloads.get(workload)]
+      if (own && its) atMost(`${workload}, p99`, own.p99, Math.max(its.p99, P99_ALWAYS_ALLOWED_MS), 'ms')
+    }
+    if (p99 !== undefined) for (const [workload, ratio] of between) atMost(`${workload}, p99 of ${other.name} to ours`, ratio.p99, p99, '')
+    if (start && ours && ours.starts.length > 0 && other.starts.length > 0) atMost('start', median(ours.starts), median(other.starts), 'ms')
   }
-  for (const workload of WRITING) {
-    const [own, other] = [ours.workloads.get(workload), theirs.workloads.get(workload)]
-    if (own && other) atMost(`${workload}, p99`, own.p99, Math.max(other.p99, P99_ALWAYS_ALLOWED_MS), 'ms')
-  }
-  if (ours.starts.length > 0 && theirs.starts.length > 0) atMost('start', median(ours.starts), median(theirs.starts), 'ms')
-  if (ours.memory_at_rest !== null) atMost('memory at rest', ours.memory_at_rest, MEMORY_AT_REST_MIB, 'MiB')
-  if (ours.memory_after !== null) atMost('memory after the run', ours.memory_after, MEMORY_AFTER_MIB, 'MiB')
+  if (ours && ours.memory_at_rest !== null) atMost('memory at rest', ours.memory_at_rest, MEMORY_AT_REST_MIB, 'MiB')
+  if (ours && ours.memory_after !== null) atMost('memory after the run', ours.memory_after, MEMORY_AFTER_MIB, 'MiB')
   return found
 }
-
-/** The least ratio for a workload, if there is one. */
-export const ratioTarget = (workload: string): number | undefined => RATIOS.get(workload)

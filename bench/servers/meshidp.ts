@@ -8,14 +8,16 @@ import { setTimeout as pause } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { start } from '../child.ts'
 import { LOAD_CORE } from '../machine.ts'
+import { fill } from './fill.ts'
 import { REDIRECT_URI, type Server } from './server.ts'
 
 const root = new URL('../../', import.meta.url)
 const program = new URL('dist/bin/meshidp.mjs', root)
 const RESOURCE = 'https://api.bench.internal/mcp'
 
-export const meshidp: Server = {
-  name: 'meshidp',
+/** `rows`: with how many refresh tokens the database begins; with 0 it is empty. */
+export const meshidp = (name: string, rows: number): Server => ({
+  name,
   version: JSON.parse(readFileSync(new URL('package.json', root), 'utf8')).version,
   setup: 'SQLite, WAL, synchronous=FULL: an fsync behind every answer that changes something; whois asked over its socket',
 
@@ -91,13 +93,14 @@ export const meshidp: Server = {
         resource: RESOURCE,
         introspection: { client: api, scope: 'read', resource: RESOURCE },
       },
+      ...(rows > 0 && { fill: (progress) => fill(join(files.state, 'meshidp.db'), rows, RESOURCE, progress) }),
       async close() {
         await mesh.stop()
         await rm(sockets, { recursive: true, force: true })
       },
     }
   },
-}
+})
 
 /** Resolves when there is a file. */
 async function appears(path: string): Promise<void> {

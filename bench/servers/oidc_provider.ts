@@ -1,4 +1,4 @@
-/** `oidc-provider` as a neighbour to compare with: in memory, a person signed in and consented without a page. */
+/** `oidc-provider` as a neighbour to compare with, in memory and in SQLite: a person signed in and consented without a page. */
 import { generateKeyPairSync, randomUUID } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { writeFile } from 'node:fs/promises'
@@ -8,10 +8,13 @@ import { REDIRECT_URI, type Server } from './server.ts'
 
 const manifest = new URL('../../node_modules/oidc-provider/package.json', import.meta.url)
 
-export const oidcProvider: Server = {
-  name: 'oidc-provider',
+const person = 'each authorization is a new person, signed in and consented by a middleware'
+
+/** The two are the same but for where they keep things. `database`: a file's name; null for memory. */
+const oidcProvider = (name: string, setup: string, database: string | null): Server => ({
+  name,
   version: JSON.parse(readFileSync(manifest, 'utf8')).version,
-  setup: 'in memory, nothing on disk; each authorization is a new person, signed in and consented by a middleware',
+  setup: `${setup}; ${person}`,
 
   async prepare({ directory, port, idTokenAlg }) {
     const issuer = `http://localhost:${port}`
@@ -20,6 +23,7 @@ export const oidcProvider: Server = {
     const settings: Settings = {
       port,
       issuer,
+      database: database && join(directory, database),
       keys: [privateJwk('RS256'), privateJwk('ES256')],
       clients: [
         {
@@ -49,10 +53,18 @@ export const oidcProvider: Server = {
       close: async () => {},
     }
   },
-}
+})
+
+export const oidcProviderInMemory = oidcProvider('oidc-provider', 'in memory, nothing on disk', null)
+
+export const oidcProviderInSqlite = oidcProvider(
+  'oidc-provider-sqlite',
+  'SQLite, WAL, synchronous=FULL: an fsync behind every record that it writes',
+  'oidc-provider.db',
+)
 
 /** What the process is told, in a file. */
-export type Settings = { port: number; issuer: string; keys: object[]; clients: object[] }
+export type Settings = { port: number; issuer: string; database: string | null; keys: object[]; clients: object[] }
 
 /** The key sizes of meshidp: RSA of 2048 bits, P-256. */
 function privateJwk(alg: 'RS256' | 'ES256'): object {

@@ -6,6 +6,7 @@ import { randomUUID } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import Provider from 'oidc-provider'
 import { memoryAdapter } from './memory_adapter.mjs'
+import { sqliteAdapter } from './sqlite_adapter.mjs'
 
 /** @type {import('./oidc_provider.ts').Settings} */
 const settings = JSON.parse(readFileSync(process.argv[2], 'utf8'))
@@ -22,7 +23,7 @@ const resourceServers = new Map([
 ])
 
 const provider = new Provider(settings.issuer, {
-  adapter: memoryAdapter,
+  adapter: settings.database === null ? memoryAdapter : sqliteAdapter(settings.database),
   jwks: { keys: settings.keys },
   clients: settings.clients,
   scopes: ['openid', 'offline_access', 'email', 'read'],

@@ -1,4 +1,4 @@
-/** What the benchmark knows of a server under test. One file a server; `all` in main.ts is the list. */
+/** What the benchmark knows of a server under test. `all` in options.ts is the list. */
 
 export type Credentials = { client_id: string; client_secret: string }
 
@@ -24,6 +24,8 @@ export type Prepared = {
   command: readonly string[]
   env: Record<string, string>
   profile: Profile
+  /** Puts rows into the database that the first start made, before any start is timed; resolves with a sentence about them. */
+  fill?: (progress: (text: string) => void) => Promise<string>
   /** Ends what the server needs beside itself (the mesh). */
   close(): Promise<void>
 }

@@ -11,7 +11,7 @@ import { promisify } from 'node:util'
 const workloads = ['discovery', 'refresh', 'introspect_first', 'register']
 const main = fileURLToPath(new URL('../../bench/main.ts', import.meta.url))
 
-test('the benchmark drives both servers without an error, and tells what each signs with', async (t) => {
+test('the benchmark drives all servers without an error, also with rows in the database, and tells what each signs with', async (t) => {
   const directory = await mkdtemp(join(tmpdir(), 'bench-test-'))
   t.after(() => rm(directory, { recursive: true, force: true }))
   const brief = [
@@ -25,6 +25,8 @@ test('the benchmark drives both servers without an error, and tells what each si
     '0',
     '--directory',
     directory,
+    '--rows',
+    '2000',
     '--workload',
     workloads.join(),
   ]
@@ -32,11 +34,14 @@ test('the benchmark drives both servers without an error, and tells what each si
 
   const { servers, ratios, failures } = JSON.parse(stdout)
   assert.deepEqual(failures, [])
-  assert.deepEqual(Object.keys(ratios), workloads)
+  const others = ['oidc-provider', 'oidc-provider-sqlite', 'meshidp-full']
+  assert.deepEqual(Object.keys(ratios), others)
+  for (const name of others) assert.deepEqual(Object.keys(ratios[name]), workloads)
   assert.deepEqual(
     servers.map(({ name }: { name: string }) => name),
-    ['meshidp', 'oidc-provider'],
+    ['meshidp', ...others],
   )
+  assert.match(servers.at(-1).filled, /^2,000 refresh tokens of 200 clients,/)
   for (const { name, signatures, workloads: measured } of servers) {
     assert.equal(signatures, 'access tokens ES256 (P-256), ID tokens RS256 (2048 bits), also at a refresh')
     for (const workload of workloads) assert.equal(measured[workload].first_error, null, `${name}, ${workload}`)

@@ -16,10 +16,11 @@ const figures = (rate: number, p99: number): Figures => ({
   generator_busy: 0,
 })
 
-const measured = (workload: string, of: Figures, start: number): Measured => ({
-  name: 'any',
+const measured = (name: string, workload: string, of: Figures, start: number): Measured => ({
+  name,
   version: '1',
   setup: '',
+  filled: null,
   signatures: null,
   starts: [start],
   memory_at_rest: 90,
@@ -29,7 +30,7 @@ const measured = (workload: string, of: Figures, start: number): Measured => ({
 
 test('a workload that writes may have a p99 of 15 ms, or the p99 of the neighbour where that is larger', () => {
   const p99 = (ours: number, theirs: number) =>
-    verdicts(measured('code', figures(3, ours), 1), measured('code', figures(2, theirs), 1), new Map()).find(
+    verdicts([measured('meshidp', 'code', figures(3, ours), 1), measured('oidc-provider', 'code', figures(2, theirs), 1)], new Map()).find(
       ({ what }) => what === 'code, p99',
     )
   assert.equal(p99(14, 5)?.met, true)
@@ -38,13 +39,25 @@ test('a workload that writes may have a p99 of 15 ms, or the p99 of the neighbou
 })
 
 test('ratios, the start and memory are held against their bounds, and what was not measured is not judged', () => {
-  const judged = verdicts(measured('code', figures(3, 1), 11), measured('code', figures(2, 1), 10), new Map([['code', 1.5]]))
+  const servers = [
+    measured('meshidp', 'code', figures(3, 1), 11),
+    measured('oidc-provider', 'code', figures(2, 1), 10),
+    measured('oidc-provider-sqlite', 'code', figures(1, 9), 30),
+    measured('meshidp-full', 'code', figures(3, 2), 12),
+  ]
+  const ratios = new Map([
+    ['oidc-provider', new Map([['code', { rate: 1.5, p99: 1 }]])],
+    ['oidc-provider-sqlite', new Map([['code', { rate: 5.9, p99: 9 }]])],
+    ['meshidp-full', new Map([['code', { rate: 1, p99: 1.31 }]])],
+  ])
   assert.deepEqual(
-    judged.map(({ what, met }) => [what, met]),
+    verdicts(servers, ratios).map(({ what, met }) => [what, met]),
     [
-      ['code, ratio', true],
+      ['code, times oidc-provider', true],
       ['code, p99', true],
       ['start', false],
+      ['code, times oidc-provider-sqlite', false],
+      ['code, p99 of meshidp-full to ours', false],
       ['memory at rest', true],
       ['memory after the run', false],
     ],
