@@ -148,7 +148,10 @@ export async function refuse(
 ): Promise<OAuthError> {
   const said = [sentence, ...near].join(' ')
   const id = await recordDenial(deps, policy, asked.principal, facts, reason, said, scopesOf(asked))
-  return new OAuthError(refusals[facts.entry][reason], `${said} Ask an admin, and mention decision ${id}.`, { decision_id: id })
+  return new OAuthError(refusals[facts.entry][reason], `${said} Ask an admin, and mention decision ${id}.`, {
+    decision_id: id,
+    denial: { sentence, near },
+  })
 }
 
 /**

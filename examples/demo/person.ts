@@ -19,7 +19,8 @@ export async function authorize(
   const [, action = ''] = /<form method="post" action="([^"]+)"/.exec(first.text) ?? []
   const [, ticket] = /name="ticket" value="([^"]+)"/.exec(first.text) ?? []
   const done = ticket ? await machine.browse(new URL(action, url).href, { form: { ticket, decision } }) : first
-  if (done.location === undefined) throw new Refused(textOf(/<p>[\s\S]*?<\/p>/.exec(done.text)?.[0] ?? done.text))
+  if (done.location === undefined)
+    throw new Refused(textOf(/<p>[\s\S]*?<\/p>(?:\s*<h2>What would allow it<\/h2>[\s\S]*?<\/ul>)?/.exec(done.text)?.[0] ?? done.text))
   return { page: ticket ? definitionsOf(first.text) : null, location: new URL(done.location) }
 }
 

@@ -16,7 +16,7 @@ export async function confirmPage(deps: Deps, situation: Situation): Promise<Rep
   const content = html`<h1>Confirm who you are</h1>
 <p>The mesh says that you are <strong>${principal.login}</strong>, on ${principal.node.name || 'this machine'}.</p>
 <dl>
-<dt>Application</dt><dd>${client.title} ${!client.verified && html`<span class="unverified">unverified</span>`}</dd>
+<dt>Application</dt><dd><bdi>${client.title}</bdi> ${!client.verified && html`<span class="unverified">unverified</span>`}</dd>
 <dt>The answer goes to</dt><dd><span class="host">${redirectHost(request.redirect_uri).shown}</span></dd>
 </dl>
 ${expectsSomebodyElse(situation) && html`<p class="notice">The application expected somebody else.</p>`}

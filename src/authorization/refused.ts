@@ -30,13 +30,13 @@ export function refused(deps: Deps, request: Request, way: Way & { silent: boole
   logError(deps, request, error)
   const base = pathOf(deps.config.issuer)
   const response = responseOf(deps, way, errorOf(request, way, error))
-  const words = html`Go back to ${way.client.title}`
+  const words = html`Go back to <bdi>${way.client.title}</bdi>`
   const go =
     way.response_mode === 'form_post'
       ? html`<form method="post" action="${way.redirect_uri}">${hiddenFields(response)}<button type="submit">${words}</button></form>`
       : html`<a href="${redirectWith(way.redirect_uri, response)}">${words}</a>`
-  const back = html`<p>${go} <span class="unverified">unverified</span><br>
-<span class="quiet">at <span class="host">${redirectHost(way.redirect_uri).shown}</span></span></p>`
+  const back = html`<div>${go} <span class="unverified">unverified</span><br>
+<span class="quiet">at <span class="host">${redirectHost(way.redirect_uri).shown}</span></span></div>`
   return errorPage(base, error, request.id, back)
 }
 

@@ -1,6 +1,7 @@
 /** The whole list of endpoints; one that is not here does not exist. */
 import type { Endpoint } from '../http/endpoint.ts'
 import { pathOf } from '../oauth/issuer.ts'
+import { endOwnAuthorization } from './authorizations_end.ts'
 import { authorize } from './authorize.ts'
 import { consent } from './consent.ts'
 import { endSession } from './end_session.ts'
@@ -23,6 +24,7 @@ const belowIssuer: readonly Endpoint[] = [
   revoke,
   userinfo,
   endSession,
+  endOwnAuthorization,
   register,
   registeredClient,
   jwks,

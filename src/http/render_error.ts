@@ -2,6 +2,7 @@
 import type { Deps } from '../deps.ts'
 import { OAuthError, Unavailable } from '../oauth/error.ts'
 import { GuardFailed } from '../store/engine.ts'
+import { inWords } from './duration.ts'
 import { json, type Reply, type Request } from './endpoint.ts'
 import { type Html, html } from './html.ts'
 import { page } from './page.ts'
@@ -49,15 +50,28 @@ const headlines = new Map<number, string>([
   [503, 'Not possible just now'],
 ])
 
-/** A refusal as a person sees it. `more`: what they can do besides. */
+/** A refusal as a person sees it: what happened, what would have allowed it, what to do next, and what to mention. `more`: what they can do besides. */
 export function errorPage(base: string, error: OAuthError, request_id: string, more?: Html): Reply {
   const headline = headlines.get(error.status) ?? (error.status < 500 ? 'This request cannot be answered' : 'Something went wrong')
-  const reference = error.details.decision_id
-    ? html`Decision <code>${error.details.decision_id}</code>`
-    : html`Request <code>${request_id}</code>`
-  const content = html`<h1>${headline}</h1>
-<p>${error.message}</p>
+  const { denial, decision_id } = error.details
+  const reference = decision_id ? html`Decision <code>${decision_id}</code>` : html`Request <code>${request_id}</code>`
+  const content = html`<p class="eyebrow">This did not work.</p>
+<h1>${headline}</h1>
+<p>${denial?.sentence ?? error.message}</p>
+${denial && denial.near.length > 0 && html`<h2>What would allow it</h2><ul>${denial.near.map((sentence) => html`<li>${sentence}</li>`)}</ul>`}
+<h2>What to do next</h2>
+<p>${nextStep(error)}</p>
 ${more}
-<p class="quiet">${reference} · <code>${error.code}</code></p>`
+<p class="quiet last">${reference} · <code>${error.code}</code>${error.status !== 421 && html` · <a href="${base}/">Who you are here</a>`}</p>`
   return page(base, headline, content, error.status, error.details.headers)
+}
+
+/** What a person can do about it. */
+function nextStep({ status, details: { decision_id, headers } }: OAuthError): Html {
+  if (decision_id) return html`Ask an admin, and mention the decision below.`
+  const seconds = Number(headers?.['retry-after'])
+  if (seconds > 0) return html`Wait ${inWords(seconds)}, then load this page again.`
+  if (status === 404) return html`Check the address, or go back to where you came from.`
+  if (status === 421) return html`Open this server by the name that it has.`
+  return html`Go back to where you came from and try again. If it happens again, tell an admin, and mention the request below.`
 }

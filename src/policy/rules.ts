@@ -36,7 +36,7 @@ export type RegisterRule = {
 export type IntrospectRule = { grant: Grant }
 export type ClaimsRule = { grant: Grant; groups: ReadonlySet<string>; claims: ReadonlyMap<string, unknown> }
 export type AdminRule = { grant: Grant; access: 'read' | 'write' }
-/** Compiled for the day when exchange is asked; nothing looks at it yet. */
+/** Compiled for the day when exchange is asked; until then the consent page tells where it would lead. */
 export type ExchangeRule = {
   grant: Grant
   actors: readonly Selector[]

@@ -51,6 +51,14 @@ export const authorizations = (engine: Engine) => ({
       { now, client_id, login, before, limit },
     ),
 
+  /** A person's own, newest first; those that live, and from which a token may have come. */
+  ofUser: (user_id: string, now: number, { before = '~', limit = 20 } = {}) =>
+    engine.all<Authorization>(
+      `SELECT * FROM authorizations WHERE user_id = $user_id AND id < $before AND ended_at IS NULL AND expires_at > $now
+        AND id NOT IN (${neverRedeemed(0)}) ORDER BY id DESC LIMIT $limit`,
+      { user_id, now, before, limit },
+    ),
+
   /** Those whose person has been gone for sure since before `since`. */
   longGone: (since: number, limit: number) =>
     engine.all<Authorization>(

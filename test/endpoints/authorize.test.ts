@@ -66,7 +66,7 @@ test('RFC 6749 §3.1: a parameter that is there twice, also under an encoded nam
     assertSentBack(started, encoded, 'invalid_request', grafana)
   })
   const page = await alice.authorize(await alice.register(), { ...wiki, resource: [wiki.resource, wiki.resource] })
-  assertPage(page, 200, /Wiki http:\/\/localhost:8490\/mcp It may Read every page/)
+  assertPage(page, 200, /Wiki The team's pages, as an MCP server\. http:\/\/localhost:8490\/mcp It may Read every page/)
 })
 
 test('RFC 6749 §3.1: unknown parameters, and those of OpenID Connect that only advise, are ignored [threats 41, 58]', async (t) => {
@@ -256,7 +256,7 @@ test('RFC 6749 §3.3: scopes that the policy does not give this person for this 
   const client = policyClient(started, 'grafana', grafanaCallback)
   assert.equal((await alice.signIn(client, { scope: 'openid groups email admin profile wiki:write' })).scope, 'openid email')
   const page = await alice.authorize(await alice.register(), { ...wiki, scope: 'wiki:write wiki:read wiki:admin' })
-  assertPage(page, 200, /It may Read every page that you may read wiki:read Only go on/)
+  assertPage(page, 200, /It may Read every page that you may read wiki:read How long/)
   assertSentBack(started, await alice.authorize(grafana, { scope: 'groups profile' }), 'invalid_scope', grafana)
 })
 
@@ -439,7 +439,9 @@ test('a refusal has the same words on the page, in the log and in the decision t
   assert.match(textOf(page), /carol@example\.com may not use resource:wiki\. .*in group:eng/)
   const line = logged.find(({ fields }) => fields.decision_id === id)
   assert.equal(line?.fields.error, 'access_denied')
-  assert.ok(textOf(page).includes(line?.message ?? 'no line'), line?.message)
+  // On the page they stand apart: why, what would have allowed it, and what to mention.
+  const [, why = '', near = ''] = /^(.*?\.) (.*) Ask an admin, and mention decision/.exec(line?.message ?? '') ?? []
+  assert.ok(textOf(page).includes(`Not allowed ${why} What would allow it ${near} What to do next`), line?.message)
   clock.advance({ minutes: 2 })
   assert.equal(decisionOf(textOf(await carol.authorize(client, wiki))), id)
   const shown = await decision(started, id)

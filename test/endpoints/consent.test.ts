@@ -66,8 +66,11 @@ test('OAuth 2.1 §7.9: the page says who you are, what asks and who brought it, 
     textOf(page),
     'Allow “Admin Console” to act for you? You are signed in by the mesh as bob@example.com , on bob-laptop.dev-mesh.internal. ' +
       'Application Admin Console unverified self-registered by alice@example.com The answer goes to tool.example.com ' +
-      'Resource Wiki http://localhost:8490/mcp It may Read every page that you may read wiki:read Change pages in your name wiki:write ' +
-      'Know who you are openid See which groups you are in groups Allow Deny',
+      "Resource Wiki The team's pages, as an MCP server. http://localhost:8490/mcp It may " +
+      'Read every page that you may read wiki:read Change pages in your name wiki:write ' +
+      'Know who you are openid See which groups you are in groups ' +
+      'How long Until you end it, and 90 days at most. It ends by itself when it is not used for 30 days. Each access token lasts 5 minutes. ' +
+      'To end it Use your page here , at any time. Do you allow this? You will not be asked again for this. Allow Deny',
   )
   assert.ok(!page.text.includes('evil.tld'), 'no logo, and no link of a stranger')
   const named = await bob.authorize(grafana, { scope: 'openid', prompt: 'consent' })
@@ -302,7 +305,7 @@ test('nothing is approved that the page did not show: a policy that gives more m
   const client = await alice.register()
   const shown = async (scope?: string) => {
     const page = await alice.authorize(client, { resource: wiki.resource, scope })
-    assertPage(page, 200, /It may Read every page that you may read wiki:read Only/)
+    assertPage(page, 200, /It may Read every page that you may read wiki:read How long/)
     return page
   }
   const pages = [await shown(), await shown('wiki:read wiki:write')]

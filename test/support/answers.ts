@@ -31,7 +31,12 @@ const unescaped = (html: string) => html.replaceAll(/&(?:lt|gt|quot|#39|amp);/g,
 
 /** What a person reads on a page, in one line. */
 export const textOf = ({ text }: Answer): string =>
-  unescaped(text.replace(/^.*<main>/s, '').replaceAll(/<[^>]*>/g, ' '))
+  unescaped(
+    text
+      .replace(/^.*<main>/s, '')
+      .replaceAll(/<\/?bdi>/g, '')
+      .replaceAll(/<[^>]*>/g, ' '),
+  )
     .replaceAll(/\s+/g, ' ')
     .trim()
 
