@@ -13,6 +13,14 @@ const issuer = z.string().refine((text) => {
   return text === written && (url.protocol === 'https:' || (url.protocol === 'http:' && onThisComputer))
 }, 'must be an https URL (or http on localhost), in lower case, without default port, query, fragment or trailing slash')
 
+const rate = (perSecond: number, burst: number, what: string) =>
+  z
+    .strictObject({
+      rate: z.number().positive().default(perSecond).describe(`${what} A second, in the long run.`),
+      burst: z.int().min(1).default(burst).describe('As many at once, after a pause.'),
+    })
+    .prefault({})
+
 /** Every key says what it does: docs/configuration.md is made from this. */
 export const configSchema = z.strictObject({
   issuer: issuer.describe(
@@ -121,6 +129,18 @@ export const configSchema = z.strictObject({
     .prefault({}),
   limits: z
     .strictObject({
+      per_address: rate(100, 1000, 'Requests that may write, from one mesh address, before it is known who asks.'),
+      per_principal: rate(
+        2,
+        200,
+        'The same for one person or tagged node, from all their addresses together: sign-ins, consents, registrations.',
+      ),
+      in_progress: z
+        .int()
+        .min(2)
+        .default(1000)
+        .describe('Requests in progress, at most; with half of them sign-ins and registrations are refused (503), so that tokens go on.'),
+      open_pages: z.int().min(1).default(50).describe('Pages of one person that wait for an answer; the oldest gives way to a new one.'),
       refresh_replays: z.int().min(0).default(20).describe('How often a spent refresh token may yield its successor within the grace.'),
       document_fetches: z
         .strictObject({

@@ -1,6 +1,7 @@
 /** The daemon: everything wired in one place, started in order and stopped in the reverse. */
 import { randomBytes as cryptoBytes } from 'node:crypto'
 import { join } from 'node:path'
+import { performance } from 'node:perf_hooks'
 import { type ControlServer, startControl } from './admin/control.ts'
 import { buildApp } from './app.ts'
 import { createGuardedFetch, type GuardedFetchOptions } from './clients/guarded_fetch.ts'
@@ -8,7 +9,10 @@ import { createMetadataDocuments } from './clients/metadata_document.ts'
 import { type Config, ConfigError } from './config.ts'
 import { nothingRecent } from './decide.ts'
 import type { ActivePolicy, Deps, Health, Log } from './deps.ts'
+import { endpointsOf } from './endpoints/index.ts'
+import { createGate } from './http/gate.ts'
 import { type Listeners, listen } from './http/listeners.ts'
+import { createRateLimit } from './http/rate_limit.ts'
 import { createIdentity } from './identity/create_identity.ts'
 import { devMeshRanges } from './identity/dev_mesh.ts'
 import { startJanitor } from './janitor.ts'
@@ -104,6 +108,7 @@ export async function startDaemon({
       keys,
       jwts: createJwts(keys),
       recent: nothingRecent(),
+      perPrincipal: createRateLimit(config.limits.per_principal, () => performance.now()),
       health,
       policy: () => policy,
     }
@@ -123,7 +128,8 @@ export async function startDaemon({
     }
 
     const app = buildApp(deps)
-    const listeners: Listeners = await listen(app, config, identity, log)
+    const gate = createGate(config, identity, endpointsOf(config.issuer))
+    const listeners: Listeners = await listen(app, config, { identity, gate, log })
     closers.push(listeners.close)
     const { addresses } = listeners
     const control: ControlServer = await startControl(join(config.runtime_directory, 'control.sock'), deps, { reload, addresses })

@@ -13,15 +13,15 @@ import type { Write } from './store/engine.ts'
 
 /** What was written lately; caches, so losing them costs a write and nothing else. */
 export type Recent = {
-  /** Digests of records that are in the store. */
-  kept: Set<string>
+  /** Digests of records that are in the store, and when that was last written down. */
+  kept: Map<string, number>
   /** Denials by decision id: when they were last written, and how often they came since. */
   denials: Map<string, { at: number; since: number }>
   /** Digests of codes that are being redeemed now, and by how many requests. */
   redeeming: Map<string, number>
 }
 
-export const nothingRecent = (): Recent => ({ kept: new Set(), denials: new Map(), redeeming: new Map() })
+export const nothingRecent = (): Recent => ({ kept: new Map(), denials: new Map(), redeeming: new Map() })
 
 const always = <Code extends ErrorCode>(code: Code) => ({ no_grant: code, scope: code, target: code, identity: code, client: code })
 
@@ -73,10 +73,12 @@ function identityRecord(principal: Principal) {
 /** Makes sure that the record is on disk before a decision names it. */
 async function keep(deps: Deps, record: { digest: string; body: string }, kind: 'policy' | 'identity'): Promise<string> {
   const { kept } = deps.recent
-  if (!kept.has(record.digest)) {
-    await deps.store.commit([keepRecord({ ...record, kind })])
+  const now = deps.now()
+  const at = kept.get(record.digest)
+  if (at === undefined || now - at >= aDay) {
+    await deps.store.commit([keepRecord({ ...record, kind, used_at: now })])
     if (kept.size >= mostRemembered) kept.clear()
-    kept.add(record.digest)
+    kept.set(record.digest, now)
   }
   return record.digest
 }

@@ -44,6 +44,8 @@ export type Deps = {
   jwts: Jwts
   /** What was written, and what is being redeemed, a moment ago: losing it costs a write, or leniency towards a client that sends twice. */
   recent: Recent
+  /** How often one person or tagged node may ask for something that writes, wherever they ask from. */
+  perPrincipal: { take: (key: string) => number }
   health: Health
   /** Read once a request, so that a reload in the middle changes nothing. */
   policy: () => ActivePolicy

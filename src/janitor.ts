@@ -6,8 +6,11 @@ import { deleteUnusedClient, forgetClient } from './store/clients.ts'
 import { neverRedeemed } from './store/codes.ts'
 import { type PruneRule, pruneExpired } from './store/prune.ts'
 
+const tenMinutes = 600
 const anHour = 3600
 const aDay = 86_400
+/** After more than a year a person is somebody new, and is asked again. */
+const longAgo = 400 * aDay
 
 /**
  * What is over, and may be forgotten. Nothing is deleted while it could still be needed to refuse a second use: code and refresh token go with their
@@ -18,9 +21,14 @@ export const rulesOf = ({ config: { lifetimes } }: Deps): PruneRule[] => [
   { table: 'access_tokens', key: 'authorization_id, digest', where: `expires_at <= $now - ${anHour}` },
   { table: 'revoked_tokens', key: 'jti', where: `expires_at <= $now - ${aDay}` },
   { table: 'authorizations', key: 'id', where: `expires_at <= $now - ${aDay}`, limit: 50 },
-  { table: 'authorizations', key: 'id', where: `id IN (${neverRedeemed(aDay)})`, limit: 50 },
+  { table: 'authorizations', key: 'id', where: `id IN (${neverRedeemed(tenMinutes)})`, limit: 50 },
   { table: 'authorizations', key: 'id', where: `ended_at <= $now - ${7 * aDay}`, limit: 50 },
   { table: 'decisions', key: 'id', where: `last_at <= $now - ${lifetimes.decisions}` },
+  // A record is written down again each day that it is used, so no decision that is kept names one of these.
+  { table: 'records', key: 'digest', where: `used_at <= $now - ${lifetimes.decisions + 2 * aDay}` },
+  { table: 'auth_times', key: 'user_id, node_id', where: `auth_time <= $now - ${longAgo}` },
+  { table: 'consents', key: 'user_id, client_id, resource', where: `agreed_at <= $now - ${longAgo}` },
+  { table: 'registrants', key: 'owner', where: 'clients = 0' },
 ]
 
 const mostAtOnce = 50

@@ -69,7 +69,10 @@ export async function fill(file: string, rows: number, resource: string, progres
   await inTransactions('people', people.length, (index) => {
     const { user_id, login, node_id, identity } = people[index] as (typeof people)[number]
     const body = JSON.stringify({ kind: 'user', user_id, login, groups: [], capabilities: {}, node: { id: node_id } })
-    return [keepRecord({ digest: identity, kind: 'identity', body }), setAuthTime(user_id, node_id, { auth_time: end, confirmed: 0 })]
+    return [
+      keepRecord({ digest: identity, kind: 'identity', body, used_at: now }),
+      setAuthTime(user_id, node_id, { auth_time: end, confirmed: 0 }),
+    ]
   })
 
   const clients: string[] = []

@@ -13,6 +13,8 @@ import { REDIRECT_URI, type Server } from './server.ts'
 
 const root = new URL('../../', import.meta.url)
 const program = new URL('dist/bin/meshidp.mjs', root)
+/** All the load comes from one address, as one person. */
+const unlimited = { rate: 1e9, burst: 1e9 }
 const RESOURCE = 'https://api.bench.internal/mcp'
 
 /** `rows`: with how many refresh tokens the database begins; with 0 it is empty. */
@@ -47,6 +49,7 @@ export const meshidp = (name: string, rows: number): Server => ({
       development: true,
       email_domains: ['example.com'],
       log_level: 'warn',
+      limits: { per_address: unlimited, per_principal: unlimited },
     }
 
     const policy = {

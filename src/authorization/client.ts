@@ -11,6 +11,7 @@ import { redirectHost } from '../oauth/redirect_uri.ts'
 import { printable } from '../oauth/shown_text.ts'
 import { defaults } from '../policy/index.ts'
 import { keepMetadataDocument, type StoredClient } from '../store/clients.ts'
+import { principalKey } from './caller.ts'
 
 /**
  * Finds the client. A metadata document that the policy file does not name needs a caller whom the policy lets bring such software in (`via: cimd`), and
@@ -63,10 +64,6 @@ export async function clientForCaller(
   await deps.store.commit([keepMetadataDocument(stored), ...writes])
   return clientOfStore(stored, named)
 }
-
-/** Budgets and owners go by the person, not by the address they happen to have. */
-export const principalKey = (principal: Principal): string =>
-  principal.kind === 'user' ? `userid:${principal.user_id}` : `node:${principal.node.id}`
 
 const unknownClient = (client_id: string) =>
   new OAuthError(

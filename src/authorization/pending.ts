@@ -1,7 +1,7 @@
 /** What waits for a person's answer: a request, kept with a one-time ticket that the page carries. */
 import type { Deps } from '../deps.ts'
 import { digest, newSecret } from '../oauth/secret.ts'
-import { insertTicket } from '../store/tickets.ts'
+import { displaceOldest, insertTicket } from '../store/tickets.ts'
 import type { Question, Situation } from './interaction.ts'
 import { type AuthorizationRequest, within } from './request.ts'
 
@@ -15,6 +15,7 @@ export async function waitForAnswer(deps: Deps, { request, client, principal, de
   const shown = within(request, decided.verdict.scopes)
   const pending: PendingRequest = { request: shown, software_digest: client.software_digest, question }
   await deps.store.commit([
+    displaceOldest(principal.user_id, deps.config.limits.open_pages),
     insertTicket({
       digest: digest(ticket),
       user_id: principal.user_id,

@@ -5,6 +5,7 @@ import { json } from '../http/endpoint.ts'
 export const healthz: Endpoint = {
   path: '/healthz',
   methods: ['GET'],
+  cost: 'free',
   handle: () => json({ status: 'ok' }),
 }
 
@@ -12,6 +13,7 @@ export const healthz: Endpoint = {
 export const readyz: Endpoint = {
   path: '/readyz',
   methods: ['GET'],
+  cost: 'free',
   async handle(deps) {
     const policy = deps.policy()
     const mesh = deps.identity.status()

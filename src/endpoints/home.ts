@@ -96,6 +96,7 @@ ${shown.map(rowOf)}
 export const style: Endpoint = {
   path: stylePath,
   methods: ['GET'],
+  cost: 'free',
   handle: () => ({
     status: 200,
     headers: {

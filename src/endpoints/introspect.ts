@@ -15,6 +15,7 @@ import { resourceByUri } from '../tokens/subject.ts'
 export const introspect: Endpoint = {
   path: '/introspect',
   methods: ['POST'],
+  cost: 'read',
   body: 'form',
 
   async handle(deps, request) {

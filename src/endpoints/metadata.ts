@@ -78,6 +78,7 @@ export function metadataPaths(issuer: string): string[] {
 /** The handler of each of those paths. */
 export const metadata: Omit<Endpoint, 'path'> = {
   methods: ['GET'],
+  cost: 'free',
   cors: 'anyone',
   handle(deps, request) {
     const policy = deps.policy()
@@ -89,6 +90,7 @@ export const metadata: Omit<Endpoint, 'path'> = {
 export const jwks: Endpoint = {
   path: '/jwks',
   methods: ['GET'],
+  cost: 'free',
   cors: 'anyone',
   handle: (deps, request) => answer(request, deps.keys, 'application/jwk-set+json', () => deps.keys.jwks),
 }

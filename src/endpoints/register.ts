@@ -1,5 +1,4 @@
-import { callerOf } from '../authorization/caller.ts'
-import { principalKey } from '../authorization/client.ts'
+import { callerOf, principalKey } from '../authorization/caller.ts'
 import { admitted, information, isConfidential, requireKnownOrigin } from '../authorization/registration.ts'
 import { nameOf, recordDenial } from '../decide.ts'
 import { bearerError, bearerOf, type Endpoint, json } from '../http/endpoint.ts'

@@ -15,6 +15,7 @@ const done: Reply = { status: 200, headers: { 'cache-control': 'no-store' }, bod
 export const revoke: Endpoint = {
   path: '/revoke',
   methods: ['POST'],
+  cost: 'first',
   body: 'form',
   cors: 'anyone',
 

@@ -20,6 +20,7 @@ const mostAttempts = 3
 export const token: Endpoint = {
   path: '/token',
   methods: ['POST'],
+  cost: 'first',
   body: 'form',
   cors: 'anyone',
 

@@ -9,6 +9,7 @@ import { resolveAccessToken } from '../tokens/resolve.ts'
 export const userinfo: Endpoint = {
   path: '/userinfo',
   methods: ['GET', 'POST'],
+  cost: 'read',
   body: 'form',
   cors: 'anyone',
 

@@ -32,6 +32,11 @@ export type Endpoint = {
   cors?: 'anyone' | 'browser_clients'
   /** Whether people look at it: errors are pages then. */
   page?: true
+  /**
+   * What a flood of requests costs, `other` where nothing is said (`http/gate`): `free` ones are answered from memory, always; `read` ones write nothing, so
+   * their rate is nobody's business; `first` ones serve clients that have something already, and come before those who want to begin.
+   */
+  cost?: 'free' | 'read' | 'first'
   handle: (deps: Deps, request: Request) => Promise<Reply> | Reply
 }
 

@@ -7,6 +7,8 @@ import { type Config, ConfigError } from '../config.ts'
 import type { Log } from '../deps.ts'
 import type { Identity } from '../identity/identity.ts'
 import { http, https } from '../node_http.ts'
+import { canonicalAddress } from './canonical_address.ts'
+import type { Gate } from './gate.ts'
 
 export type Listeners = {
   /** What is listened on now, for people. */
@@ -42,6 +44,25 @@ function isTooMuch(socket: Socket, response: ServerResponse): boolean {
   return false
 }
 
+/** Connections of one address, at most: one stranger who opens many and says nothing must not take those of all others. */
+const mostConnections = 512
+
+/** Only where a connection's address is its caller's own. */
+function limitConnections(server: HttpServer): void {
+  const open = new Map<string, number>()
+  server.on('connection', (socket: Socket) => {
+    const address = canonicalAddress(socket.remoteAddress ?? '')
+    const count = (open.get(address) ?? 0) + 1
+    if (count > mostConnections) return void socket.destroy()
+    open.set(address, count)
+    socket.once('close', () => {
+      const left = (open.get(address) ?? 1) - 1
+      if (left > 0) open.set(address, left)
+      else open.delete(address)
+    })
+  })
+}
+
 const isLoopback = (host: string) => host === 'localhost' || host === '::1' || /^127(?:\.\d{1,3}){3}$/.test(host)
 
 /** The places that this configuration asks for. `tun`: one for each mesh address that the node has now. Throws ConfigError. */
@@ -65,11 +86,13 @@ function places(
   return addresses.map((host) => ({ host, port: listen.port }))
 }
 
+type Around = { identity: Identity; gate: Gate; log: Log }
+
 /**
  * Starts listening, and resolves when every place that is there is open. An address that is not there yet (the mesh is down) is tried again until it is;
  * what cannot work at all rejects: a taken port, a wrong configuration, plain http where others could listen in.
  */
-export async function listen(app: FastifyInstance, config: Config, identity: Identity, log: Log): Promise<Listeners> {
+export async function listen(app: FastifyInstance, config: Config, { identity, gate, log }: Around): Promise<Listeners> {
   const tls = certificateOf(config)
   await app.ready()
   const open = new Map<string, HttpServer>()
@@ -78,10 +101,11 @@ export async function listen(app: FastifyInstance, config: Config, identity: Ide
     if (isTooMuch(request.socket, response)) return
     // RFC 9112 §9.6: who has more to ask while the daemon stops, asks on a new connection, of the next one.
     if (closed) response.shouldKeepAlive = false
-    app.routing(request, response)
+    if (!gate.refuses(request, response)) app.routing(request, response)
   }
   const make = (): HttpServer => {
     const server = tls ? https().createServer({ ...timeouts, ...tls }, answer) : http.createServer(timeouts, answer)
+    if (identity.status().strategy === 'tun') limitConnections(server)
     return server.setTimeout(mostIdle)
   }
   let timer: NodeJS.Timeout | undefined
@@ -122,6 +146,7 @@ export async function listen(app: FastifyInstance, config: Config, identity: Ide
     async close() {
       closed = true
       clearTimeout(timer)
+      gate.stop()
       await Promise.all([...open.values()].map(closeGracefully))
     },
   }

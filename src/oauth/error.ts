@@ -3,7 +3,7 @@
  * has to do something about it; the cause stays in the log.
  */
 
-/** Code → HTTP status, where the answer is not a redirect. RFC 6749 §5.2, RFC 6750 §3.1, RFC 7591 §3.2.2, RFC 8707 §2, OpenID Core §3.1.2.6, OpenID Connect Core Unmet Authentication Requirements §2. */
+/** Code → HTTP status, where the answer is not a redirect. RFC 6749 §5.2, RFC 6750 §3.1, RFC 7591 §3.2.2, RFC 8707 §2, OpenID Core §3.1.2.6, OpenID Connect Core Unmet Authentication Requirements §2, RFC 6585 §4. */
 export const errorStatus = {
   access_denied: 403,
   consent_required: 400,
@@ -28,6 +28,7 @@ export const errorStatus = {
   request_uri_not_supported: 400,
   server_error: 500,
   temporarily_unavailable: 503,
+  too_many_requests: 429,
   unauthorized_client: 400,
   unmet_authentication_requirements: 400,
   unsupported_grant_type: 400,

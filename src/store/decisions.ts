@@ -29,7 +29,7 @@ export type Decision = {
   identity: string | null
 }
 
-export type KeptRecord = { digest: string; kind: 'policy' | 'identity'; body: string }
+export type KeptRecord = { digest: string; kind: 'policy' | 'identity'; body: string; used_at: number }
 
 export const decisions = (engine: Engine) => ({
   find: (id: string) => engine.get<Decision>('SELECT * FROM decisions WHERE id = $id', { id }),
@@ -66,6 +66,7 @@ export const countDenial = (decision: Decision): Write => ({
 })
 
 export const keepRecord = (record: KeptRecord): Write => ({
-  sql: 'INSERT INTO records (digest, kind, body) VALUES ($digest, $kind, $body) ON CONFLICT (digest) DO NOTHING',
+  sql: `INSERT INTO records (digest, kind, body, used_at) VALUES ($digest, $kind, $body, $used_at)
+    ON CONFLICT (digest) DO UPDATE SET used_at = $used_at`,
   params: { ...record },
 })

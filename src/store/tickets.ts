@@ -21,6 +21,13 @@ export const insertTicket = (ticket: Omit<Ticket, 'consumed_at'>): Write => ({
   params: { ...ticket },
 })
 
+/** Makes room for one more: of a person's open tickets the newest `most` - 1 stay, so that nobody is locked out by pages that they never opened. */
+export const displaceOldest = (user_id: string, most: number): Write => ({
+  sql: `DELETE FROM tickets WHERE digest IN
+    (SELECT digest FROM tickets WHERE user_id = $user_id AND consumed_at IS NULL ORDER BY expires_at DESC LIMIT -1 OFFSET $kept)`,
+  params: { user_id, kept: most - 1 },
+})
+
 /** Spends the ticket; the commit fails if it was used already. */
 export const consumeTicket = ({ digest }: Ticket, now: number): Write => ({
   sql: 'UPDATE tickets SET consumed_at = $now WHERE digest = $digest AND consumed_at IS NULL',

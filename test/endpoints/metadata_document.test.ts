@@ -68,7 +68,7 @@ test('CIMD: a client that is described by its own document signs its user in, is
   const page = await alice.authorize(client, wiki)
   assert.match(
     page.text,
-    /Notes <span class="unverified">unverified<\/span><br><span class="quiet">described by https:\/\/client\.test:\d+\/notes\.json</,
+    /<bdi>Notes<\/bdi> <span class="unverified">unverified<\/span><br><span class="quiet">described by https:\/\/client\.test:\d+\/notes\.json</,
   )
   const tokens = await alice.signIn(client, wiki)
   await bob.signIn(client, wiki)
@@ -148,7 +148,7 @@ test('CIMD §8.6: special-use addresses are reached only where the policy names 
     )
   assert.equal(there.connections(), 0)
   const page = await alice.authorize(named, wiki)
-  assert.match(page.text, /<dd>Our notes <br><span class="quiet">named in the policy by an admin/)
+  assert.match(page.text, /<dd><bdi>Our notes<\/bdi> <br><span class="quiet">named in the policy by an admin/)
   assert.equal((await alice.signIn(named, wiki)).scope, 'wiki:read')
   assert.deepEqual(there.asked, ['/named.json'])
 })

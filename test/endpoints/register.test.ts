@@ -311,7 +311,7 @@ test('RFC 7591 §5: the name of software that an admin named is taken; a look-al
     refused(await register(alice, { client_name }), 400, 'invalid_client_metadata', client_name)
   assert.deepEqual(await clientsOf(started), [])
   const page = await alice.authorize(await alice.register({ client_name: 'Grаfana' }), wiki) // Cyrillic а
-  assert.match(page.text, /Grаfana <span class="unverified">unverified<\/span>/)
+  assert.match(page.text, /<bdi>Grаfana<\/bdi> <span class="unverified">unverified<\/span>/)
   const own = await alice.authorize(policyClient(started, 'grafana', 'http://localhost:3000/login/generic_oauth'), {
     ...wiki,
     prompt: 'consent',

@@ -10,6 +10,14 @@ ALTER TABLE auth_times ADD COLUMN confirmed INTEGER NOT NULL DEFAULT 0;
 
 CREATE INDEX tickets_by_user ON tickets (user_id, expires_at) WHERE consumed_at IS NULL;
 
+-- What is forgotten is found by its time.
+ALTER TABLE records ADD COLUMN used_at INTEGER NOT NULL DEFAULT 0;
+UPDATE records SET used_at = unixepoch();
+CREATE INDEX records_by_use ON records (used_at);
+CREATE INDEX auth_times_by_time ON auth_times (auth_time);
+CREATE INDEX consents_by_time ON consents (agreed_at);
+CREATE INDEX registrants_without ON registrants (owner) WHERE clients = 0;
+
 -- Opaque access tokens, next to the authorization that their text names.
 CREATE TABLE access_tokens (
   authorization_id TEXT NOT NULL REFERENCES authorizations (id) ON DELETE CASCADE,

@@ -1,0 +1,38 @@
+/** How busy the process is, so that it answers "not now" at once instead of everything too late. */
+import { performance } from 'node:perf_hooks'
+
+/** `busy`: what can wait is refused. `overloaded`: everything is that costs anything. */
+export type Load = 'calm' | 'busy' | 'overloaded'
+
+const every = 100
+/** Milliseconds by which the event loop is late. */
+const late = { busy: 300, overloaded: 1000 }
+
+export type LoadMeter = {
+  begin: () => void
+  end: () => void
+  now: () => Load
+  stop: () => void
+}
+
+/** @param most requests in progress; with half of them the process is busy */
+export function createLoadMeter(most: number): LoadMeter {
+  let inProgress = 0
+  let lag = 0
+  let due = performance.now() + every
+  const timer = setInterval(() => {
+    const now = performance.now()
+    lag = Math.max(0, now - due)
+    due = now + every
+  }, every)
+  timer.unref()
+  return {
+    begin: () => void inProgress++,
+    end: () => void inProgress--,
+    now() {
+      if (inProgress > most || lag > late.overloaded) return 'overloaded'
+      return inProgress > most / 2 || lag > late.busy ? 'busy' : 'calm'
+    },
+    stop: () => clearInterval(timer),
+  }
+}
