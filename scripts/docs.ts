@@ -9,6 +9,7 @@ import type { Terminal } from '../src/cli/command.ts'
 import { commands, run } from '../src/cli/index.ts'
 import { configSchema } from '../src/config.ts'
 import { policyDocument } from '../src/policy/document.ts'
+import { areas, type Covering, gapsOf, threatsTable } from './threats.ts'
 
 const root = fileURLToPath(new URL('../', import.meta.url))
 const made = '<!-- Made by "npm run docs"; what is written here by hand is lost. -->'
@@ -89,28 +90,27 @@ const policySchema = () => `${JSON.stringify({ title: 'The policy file of meshid
 /** A string that ends in `[threats 1, 2]`, in any quotes. */
 const titled = /(['"`])((?:\\.|(?!\1)[^\\\n])*?) *\[threats ([\d, ]+)\]\1/g
 
-function threats(): string {
+/** What the titles of all tests say that they cover, in order. */
+function coveringTests(): Covering[] {
   const files = readdirSync(join(root, 'test'), { recursive: true, encoding: 'utf8' }).filter((file) => file.endsWith('.ts'))
-  const covered = files.flatMap((file) =>
+  const covering = files.flatMap((file) =>
     [...readFileSync(join(root, 'test', file), 'utf8').matchAll(titled)].flatMap(([, , title = '', numbers = '']) =>
       numbers.split(',').map((number) => ({ number: Number(number), title: title.replaceAll(/\\(['"`])/g, '$1'), file })),
     ),
   )
-  const sorted = covered.sort((a, b) => a.number - b.number || (a.file < b.file ? -1 : Number(a.file > b.file)))
-  const shown = (text: string) => text.replaceAll(/[*_<>`$\\[\]]/g, '\\$&')
-  const items = [...Map.groupBy(sorted, ({ number }) => number)].map(([number, tests]) =>
-    [`- **${number}**`, ...tests.map(({ title, file }) => `  - ${shown(title)} ([${file}](../test/${file}))`)].join('\n'),
-  )
-  return `${made}
+  return covering.sort((a, b) => a.number - b.number || (a.file < b.file ? -1 : Number(a.file > b.file)))
+}
+
+const threats = () => `${made}
 
 # Threats and the tests that cover them
 
-A test whose title ends in "threats" and numbers, in brackets, covers those numbers of the project's list of threats; this list is read from the titles.
-What the server does about them as a whole is told in [security.md](security.md).
+What is tried against this server and what must come of it is in [scripts/threats.ts](../scripts/threats.ts); a test whose title ends in "threats" and
+numbers, in brackets, covers those numbers. A due number without a test fails \`npm run docs -- --check\`. What the server does about them as a whole is told
+in [security.md](security.md).
 
-${items.join('\n')}
+${threatsTable(areas, coveringTests(), row)}
 `
-}
 
 const documents = new Map<string, () => string | Promise<string>>([
   ['docs/configuration.md', configuration],
@@ -143,5 +143,7 @@ for (const [name, make] of documents) {
 }
 if (process.argv.includes('--check')) {
   for (const name of stale) console.error(`${name} is not what the code says any more. Run: npm run docs`)
-  if (stale.length > 0) process.exitCode = 1
+  const gaps = gapsOf(areas, coveringTests())
+  for (const gap of gaps) console.error(gap)
+  if (stale.length + gaps.length > 0) process.exitCode = 1
 }
