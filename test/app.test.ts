@@ -1,23 +1,8 @@
 import assert from 'node:assert/strict'
-import { createConnection } from 'node:net'
 import { test } from 'node:test'
 import { endpointsOf } from '../src/endpoints/index.ts'
+import { raw } from './support/raw.ts'
 import { start } from './support/start.ts'
-
-/** One request, to the letter, from `localAddress`; resolves with the status of the answer and its whole text. */
-function raw(port: string, text: string, localAddress = '127.0.0.2'): Promise<{ status: number; text: string }> {
-  return new Promise((resolve, reject) => {
-    const socket = createConnection({ host: '127.0.0.1', port: Number(port), localAddress })
-    let answer = ''
-    socket.setEncoding('utf8')
-    socket.on('data', (part) => {
-      answer += part
-    })
-    socket.on('error', reject)
-    socket.on('close', () => resolve({ status: Number(/^HTTP\/1\.1 (\d{3})/.exec(answer)?.[1]), text: answer }))
-    socket.write(text)
-  })
-}
 
 const body = JSON.stringify({ redirect_uris: ['http://127.0.0.1:9/callback'] })
 const registration = (target: string, host: string, more = '') =>

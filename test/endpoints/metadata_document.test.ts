@@ -354,3 +354,21 @@ test('while the mesh is dark a new document is not fetched: 503', async (t) => {
   assert.ok(answer.headers['retry-after'])
   assert.equal(there.connections(), 0)
 })
+
+test('CIMD §8.6, §8.7: no other address in a document is fetched by the server or loaded by the reader of the page [threats 208, 76]', async (t) => {
+  const there = await site(t)
+  const { alice } = await startFor(t, there)
+  const client = there.publish('/notes.json', {
+    logo_uri: there.url('/logo.png'),
+    client_uri: there.url('/'),
+    policy_uri: there.url('/policy'),
+    tos_uri: there.url('/terms'),
+  })
+  const page = await alice.authorize(client, wiki)
+  assert.equal(page.status, 200)
+  assert.doesNotMatch(page.text, /<img|logo\.png|src=/)
+  await alice.signIn(client, wiki)
+  const keys = there.publish('/keys.json', { jwks_uri: there.url('/jwks') })
+  await alice.authorize(keys, wiki)
+  assert.deepEqual(there.asked, ['/notes.json', '/keys.json'])
+})
