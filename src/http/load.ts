@@ -5,8 +5,8 @@ import { performance } from 'node:perf_hooks'
 export type Load = 'calm' | 'busy' | 'overloaded'
 
 const every = 100
-/** Milliseconds by which the event loop is late. */
-const late = { busy: 300, overloaded: 1000 }
+/** Milliseconds by which the event loop is late. So long it is only where far more is asked than can be done, not where the machine has other work too. */
+const late = { busy: 1000, overloaded: 4000 }
 
 export type LoadMeter = {
   begin: () => void
