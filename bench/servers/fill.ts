@@ -17,6 +17,8 @@ const A_DAY = 86_400
 /** How long an authorization lives where nothing is configured, and how long the janitor then leaves it. */
 const LIFETIME = 90 * A_DAY
 const KEPT_AFTER = A_DAY
+/** How long decisions are kept where nothing is configured: the janitor has none left that are older. */
+const DECISIONS_KEPT = 90 * A_DAY
 /** How long a client may go unused where no grant says so. */
 const CLIENT_TTL = 90 * A_DAY
 const TOKENS_PER_CLIENT = 10
@@ -157,11 +159,11 @@ export async function fill(file: string, rows: number, resource: string, progres
         true,
       ),
       insertCode(code),
-      insertDecision(decision('authorize')),
+      ...(now > end - DECISIONS_KEPT ? [insertDecision(decision('authorize'))] : []),
       consumeCode(code, now + 1),
       // Judged by the clock of then: an authorization that has ended since had its token too.
       insertRefreshToken(id, digest(), now, expires_at),
-      insertDecision(decision('authorization_code')),
+      ...(now > end - DECISIONS_KEPT ? [insertDecision(decision('authorization_code'))] : []),
       ...(index % TOKENS_PER_CONSENT === 0
         ? [rememberConsent({ user_id, client_id, resource, scopes: 'read', software_digest: digest(), agreed_at: now })]
         : []),

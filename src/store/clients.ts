@@ -24,6 +24,8 @@ type Row = Omit<StoredClient, 'metadata'> & { metadata: string }
 
 const fromRow = (row: Row): StoredClient => ({ ...row, metadata: JSON.parse(row.metadata) as ClientMetadata })
 const alive = 'used_at + unused_ttl > $now'
+/** The other way round, as the index `clients_by_end` wants it said. */
+const gone = 'used_at + unused_ttl <= $now'
 
 export const clients = (engine: Engine) => ({
   /** The client, unless it went unused for too long. */
@@ -46,7 +48,7 @@ export const clients = (engine: Engine) => ({
 
   /** Ids of those that went unused for too long, `limit` at the most. */
   async unused(now: number, limit: number): Promise<string[]> {
-    const sql = `SELECT client_id FROM clients WHERE NOT (${alive}) ORDER BY used_at LIMIT $limit`
+    const sql = `SELECT client_id FROM clients WHERE ${gone} ORDER BY used_at + unused_ttl LIMIT $limit`
     return (await engine.all<Pick<Row, 'client_id'>>(sql, { now, limit })).map(({ client_id }) => client_id)
   },
 })
@@ -131,6 +133,6 @@ export const forgetClient = (client_id: string): Write => ({
 
 /** Deletes a client that went unused for too long; the commit fails where it was used meanwhile. */
 export const deleteUnusedClient = (client_id: string, now: number): Write[] => [
-  { sql: `UPDATE clients SET used_at = used_at WHERE client_id = $client_id AND NOT (${alive})`, params: { client_id, now }, expect: 1 },
+  { sql: `UPDATE clients SET used_at = used_at WHERE client_id = $client_id AND ${gone}`, params: { client_id, now }, expect: 1 },
   ...deleteClient(client_id, now, 'its client went unused for too long'),
 ]

@@ -10,7 +10,9 @@ ALTER TABLE auth_times ADD COLUMN confirmed INTEGER NOT NULL DEFAULT 0;
 
 CREATE INDEX tickets_by_user ON tickets (user_id, expires_at) WHERE consumed_at IS NULL;
 
--- What is forgotten is found by its time.
+-- What is forgotten is found by its time; a client by its own, which is not that of its last use.
+DROP INDEX clients_by_use;
+CREATE INDEX clients_by_end ON clients ((used_at + unused_ttl));
 ALTER TABLE records ADD COLUMN used_at INTEGER NOT NULL DEFAULT 0;
 UPDATE records SET used_at = unixepoch();
 CREATE INDEX records_by_use ON records (used_at);
