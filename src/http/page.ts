@@ -17,7 +17,7 @@ h2 { margin: 2.25rem 0 .75rem; font-size: 1.1rem; line-height: 1.3 }
 p { margin: .75rem 0 } a { color: var(--accent); text-underline-offset: .15em }
 code, .host { font-family: ui-monospace, "SF Mono", Menlo, Consolas, monospace; font-size: .92em } .host { font-weight: 600 }
 .quiet { color: var(--quiet); font-size: .9rem } .eyebrow { margin: 0 0 .4rem; color: var(--quiet); font-size: .9rem; font-weight: 600 } .last { margin-bottom: 0 }
-dl { margin: 1.5rem 0 0 } dt { margin-top: 1rem; padding-top: 1rem; border-top: 1px solid var(--line); color: var(--quiet); font-size: .85rem; font-weight: 600 } dd { margin: .2rem 0 0 }
+dl { margin: 1.5rem 0 0 } dt { margin-top: 1rem; padding-top: 1rem; border-top: 1px solid var(--line); color: var(--quiet); font-size: .85rem; font-weight: 600 } dd { margin: .2rem 0 0 } h2 + dl { margin-top: 0 } h2 + dl dt:first-child { margin-top: 0; padding-top: 0; border-top: 0 } dl + .quiet { margin-top: 1.5rem }
 ul { margin: .15rem 0 0; padding-left: 1.15rem } li { margin: .3rem 0 } li::marker { color: var(--accent) }
 .unverified { display: inline-block; padding: .1rem .5rem; border: 1px solid var(--warn-line); border-radius: 1rem; background: var(--warn-paper); color: var(--warn); font-size: .78rem; font-weight: 600; line-height: 1.4; white-space: nowrap }
 .notice { margin: 1.5rem 0 0; padding: .85rem 1.1rem; border: 1px solid var(--warn-line); border-left-width: .3rem; border-radius: .6rem; background: var(--warn-paper); color: var(--warn) }
@@ -51,6 +51,7 @@ const headers = {
   'content-type': 'text/html; charset=utf-8',
   'cross-origin-opener-policy': 'same-origin',
   'cross-origin-resource-policy': 'same-origin',
+
   'referrer-policy': 'no-referrer',
   'x-content-type-options': 'nosniff',
   'x-frame-options': 'DENY',

@@ -82,6 +82,31 @@ test('OAuth 2.1 §7.9: the page says who you are, what asks and who brought it, 
   assert.doesNotMatch(named.text, /unverified/)
 })
 
+test('the page says where gateways may take it on, how long it lasts, and whether it is asked again, as the policy has it', async (t) => {
+  const edge = { actors: ['client:wiki-server', 'tag:proxy'], from: ['resource:wiki'], scopes: { 'notes:read': ['wiki:read'] } }
+  const limits = { consent: 'always', access_token_ttl: '15m', refresh_token_ttl: '12h' }
+  const started = await start(t, {
+    policy: changedPolicy(({ grants }) => {
+      for (const { dst, app } of grants)
+        if (dst?.includes('resource:wiki') && app.authorize)
+          app.authorize = [{ scopes: ['wiki:read', 'wiki:write', 'notes:read'], clients: ['*'], ...limits }]
+      grants.push({ src: ['alice@example.com'], dst: ['resource:notes'], app: { exchange: [edge] } })
+    }),
+    config: { lifetimes: { refresh_token: 7 * 86_400 } },
+  })
+  const { alice, bob } = started
+  const client = await alice.register()
+  const through =
+    'Through others, also Wiki server may act for you at Notes : Read your notes tag:proxy may act for you at Notes : Read your notes'
+  const page = await alice.authorize(client, wiki)
+  assertPage(page, 200, new RegExp(`wiki:read ${through} How long Until you end it, and 7 days at most\\.`))
+  assertPage(page, 200, /not used for 12 hours\. Each access token lasts 15 minutes\. .* You will be asked each time\./)
+  for (const other of [await bob.authorize(client, wiki), await alice.authorize(client, { ...wiki, scope: 'wiki:write' })])
+    assert.doesNotMatch(textOf(other), /Through others/)
+  const brief = await alice.register({ grant_types: ['authorization_code'] })
+  assertPage(await alice.authorize(brief, wiki), 200, /How long For 15 minutes; then it needs a new sign-in\. To end it/)
+})
+
 test('CWE-79: whatever software calls itself comes out as text [threats 73, 74]', async (t) => {
   const started = await start(t)
   const { alice } = started
@@ -491,7 +516,7 @@ test('while the mesh is dark a page cannot be answered: 503 with Retry-After, it
   await withoutTrace(started, async () => {
     for (const decision of ['approve', 'deny'] as const) {
       const answer = await alice.answer(page, decision)
-      assertPage(answer, 503, /tailscaled says "Stopped"/)
+      assertPage(answer, 503, /tailscaled says "Stopped".*Wait \d+ seconds?, then load this page again\./)
       assert.match(String(answer.headers['retry-after']), /^[1-9]\d*$/)
     }
   })
