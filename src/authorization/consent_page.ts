@@ -54,7 +54,7 @@ const onlyHere = (loopback: boolean) =>
     loopback
       ? 'The answer goes to whatever program on this computer is waiting for it.'
       : 'The answer goes to whatever app on this device has claimed this address.'
-  } Only go on if you just started this sign-in yourself, on this computer.</p>`
+  } Only go on if you just started this sign-in yourself, on this ${loopback ? 'computer' : 'device'}.</p>`
 
 /** A gateway's edge: who would act, where, and what for. */
 const edgeOf = ({ actor, resource, scopes }: Reachable) =>

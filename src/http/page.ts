@@ -21,7 +21,7 @@ dl { margin: 1.5rem 0 0 } dt { margin-top: 1rem; padding-top: 1rem; border-top: 
 ul { margin: .15rem 0 0; padding-left: 1.15rem } li { margin: .3rem 0 } li::marker { color: var(--accent) }
 .unverified { display: inline-block; padding: .1rem .5rem; border: 1px solid var(--warn-line); border-radius: 1rem; background: var(--warn-paper); color: var(--warn); font-size: .78rem; font-weight: 600; line-height: 1.4; white-space: nowrap }
 .notice { margin: 1.5rem 0 0; padding: .85rem 1.1rem; border: 1px solid var(--warn-line); border-left-width: .3rem; border-radius: .6rem; background: var(--warn-paper); color: var(--warn) }
-form { display: flex; flex-wrap: wrap; gap: .75rem; margin-top: 1.25rem } .ask { margin: 1.75rem 0 0; font-weight: 600 }
+form { display: flex; flex-wrap: wrap; gap: .75rem; margin-top: 1.25rem } .ask { margin: 1.75rem 0 0; font-weight: 600 } dl + form { margin-top: 2rem }
 button, .button { flex: 1 1 10rem; min-height: 2.9rem; padding: .6rem 1.1rem; border: 1px solid var(--edge); border-radius: .6rem; background: transparent; color: inherit; font: inherit; font-weight: 600; text-align: center; text-decoration: none; cursor: pointer }
 button:hover, .button:hover { border-color: var(--ink) } button:active { transform: translateY(1px) }
 button.main { background: var(--accent); border-color: var(--accent); color: var(--on-accent) } button.main:hover { background: var(--accent-deep); border-color: var(--accent-deep) }
@@ -51,7 +51,6 @@ const headers = {
   'content-type': 'text/html; charset=utf-8',
   'cross-origin-opener-policy': 'same-origin',
   'cross-origin-resource-policy': 'same-origin',
-
   'referrer-policy': 'no-referrer',
   'x-content-type-options': 'nosniff',
   'x-frame-options': 'DENY',
