@@ -12,7 +12,9 @@ const documents = readdirSync(root, { withFileTypes: true })
   .filter(({ name }) => !notOurs.has(name) && !name.startsWith('.'))
   .flatMap((entry) =>
     entry.isDirectory()
-      ? readdirSync(join(root, entry.name), { recursive: true, encoding: 'utf8' }).map((file) => join(root, entry.name, file))
+      ? readdirSync(join(root, entry.name), { recursive: true, encoding: 'utf8' })
+          .filter((file) => !file.includes('node_modules/'))
+          .map((file) => join(root, entry.name, file))
       : [join(root, entry.name)],
   )
   .filter((file) => file.endsWith('.md'))
