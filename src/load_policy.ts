@@ -1,11 +1,11 @@
-/** From the policy file to the policy in force: read, compile, find the secrets that it names. */
+/** From the policy file to the policy in force: read, compile, run its tests, find the secrets that it names. */
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Config } from './config.ts'
 import type { ActivePolicy } from './deps.ts'
 import { withoutSlash } from './oauth/resource.ts'
 import { digest } from './oauth/secret.ts'
-import { compile, type Problem } from './policy/index.ts'
+import { compile, type Problem, runTests } from './policy/index.ts'
 
 /** The policy cannot come into force; the message says why, position by position. */
 export class PolicyError extends Error {
@@ -23,6 +23,8 @@ export function loadPolicy({ policy_file, secrets_directory }: Config, now: numb
   const compiled = compile(text)
   if (!compiled.ok) throw new PolicyError(allInWords(policy_file, compiled.problems))
   const { policy } = compiled
+  const failures = runTests(policy)
+  if (failures.length > 0) throw new PolicyError(allInWords(policy_file, failures))
   const secret_digests = new Map<string, string>()
   for (const client of policy.clients.values())
     if (client.client_secret_file !== null)

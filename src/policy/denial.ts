@@ -16,17 +16,21 @@ export const refused = (asked: Asked, reason: DenialReason): Denied => ({
   reason,
   sentence: sentence(asked, reason, null),
   near: [],
+  reasons: [],
 })
+
+/** What grants say of themselves, each once. */
+export const reasonsOf = (grants: Iterable<Grant>): string[] => [...new Set([...grants].flatMap(({ reason }) => reason ?? []))]
 
 /** A refusal because no rule holds in all its conditions. */
 export function denied<R extends { grant: Grant }>(asked: Asked, inquiry: Inquiry<R>, resource: Resource | null): Denied {
   const failures = reached(inquiry).map((rule) => failing(inquiry, rule))
   const reason = reasonOf(failures)
-  return { allowed: false, reason, sentence: sentence(asked, reason, resource), near: nearMisses(asked, inquiry) }
+  return { allowed: false, reason, sentence: sentence(asked, reason, resource), ...nearMisses(asked, inquiry) }
 }
 
 /** The conditions that are about the software rather than about what it asks for. */
-const aboutClient = new Set(['client', 'via', 'hosts', 'confidential'])
+const aboutClient = new Set(['client', 'via', 'hosts', 'confidential', 'actor'])
 
 function reasonOf(failures: readonly string[][]): DenialReason {
   if (failures.length === 0) return 'no_grant'
@@ -67,6 +71,16 @@ const words: { [A in Asked['app']]: (asked: Extract<Asked, { app: A }>, subject:
     no_grant: `${subject} may not register software here.`,
     client: `${subject} may register software here, but not software like this.`,
   }),
+  exchange({ client, from, resource, scopes }, subject) {
+    const name = nameOf(client)
+    const act = `act for ${subject} at ${resource}`
+    return {
+      no_grant: `No grant lets anybody ${act}.`,
+      scope: `${name} may not ${act} with a token for ${from} and the scopes that were asked for${scopes.length === 0 ? '' : ` (${scopes.join(' ')})`}.`,
+      client: `${name} may not ${act}.`,
+      target: `The policy names no ${resource}.`,
+    }
+  },
   client_credentials: ({ resource, scopes }, subject) => ({
     no_grant: `${subject} may not get tokens of its own for ${resource}.`,
     scope: `${subject} may get tokens of its own for ${resource}, but not with the scope ${scopes.join(' ')}.`,
@@ -93,8 +107,9 @@ function sentence(asked: Asked, reason: DenialReason, resource: Resource | null)
 }
 
 /** Rules that one condition alone keeps from allowing this, each as a sentence; grants are counted from one. */
-function nearMisses<R extends { grant: Grant }>(asked: Asked, inquiry: Inquiry<R>): string[] {
+function nearMisses<R extends { grant: Grant }>(asked: Asked, inquiry: Inquiry<R>): Pick<Denied, 'near' | 'reasons'> {
   const found = new Set<string>()
+  const grants = new Set<Grant>()
   const keys = new Set(inquiry.keys)
   for (const rule of inquiry.targets.flatMap((target) => inquiry.shelf.get(target)?.all.slice(0, mostRules) ?? [])) {
     const { grant } = rule
@@ -103,10 +118,13 @@ function nearMisses<R extends { grant: Grant }>(asked: Asked, inquiry: Inquiry<R
     if (!hasPosture(grant, inquiry.node)) missing.push('posture')
     if (hasExpired(grant, inquiry.now)) missing.push('expires')
     if (missing.length !== 1) continue
-    for (const sentence of whatIsMissing(asked, grant, missing[0])) found.add(sentence)
+    for (const sentence of whatIsMissing(asked, grant, missing[0])) {
+      found.add(sentence)
+      grants.add(grant)
+    }
     if (found.size >= most) break
   }
-  return [...found].slice(0, most)
+  return { near: [...found].slice(0, most), reasons: reasonsOf(grants) }
 }
 
 function whatIsMissing(asked: Asked, grant: Grant, condition: string | undefined): string[] {

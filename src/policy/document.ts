@@ -166,6 +166,7 @@ export const policyDocument = z.strictObject({
 
 export type PolicyDocument = z.output<typeof policyDocument>
 export type GrantEntry = PolicyDocument['grants'] extends (infer G)[] | undefined ? G : never
+export type TestEntry = z.output<typeof test>
 export type ClientEntry = z.output<typeof client>
 export type Capability<A extends keyof typeof capabilities> = z.output<(typeof capabilities)[A]>
 export type App = keyof typeof capabilities

@@ -1,11 +1,11 @@
 /** The engine: one question, one verdict. A question is looked up on the shelf of its kind; no rule of somebody else is touched. */
-import { denied, refused } from './denial.ts'
+import { denied, reasonsOf, refused } from './denial.ts'
 import { isIdentityScope } from './identity_scopes.ts'
 import { passing, reached } from './inquiry.ts'
-import { compareLeniency, noLimits, strictest, type Terms } from './limits.ts'
+import { compareLeniency, defaultTerms, noLimits, strictest, type Terms } from './limits.ts'
 import type { Policy } from './policy.ts'
 import { groupsOf, principalKeys, workloadKeys } from './principal_keys.ts'
-import type { AdminRule, AuthorizeRule, ClientCredentialsRule, Engine, Grant, RegisterRule } from './rules.ts'
+import type { AdminRule, AuthorizeRule, ClientCredentialsRule, Engine, ExchangeRule, Grant, RegisterRule } from './rules.ts'
 import { foldAscii, registered } from './selector.ts'
 import type { Allowed, Asked, ClientFacts, Verdict } from './verdict.ts'
 
@@ -13,6 +13,7 @@ type Judge<A> = (engine: Engine, asked: A, now: number | undefined) => Verdict
 const judges: { [App in Asked['app']]: Judge<Extract<Asked, { app: App }>> } = {
   authorize,
   register,
+  exchange,
   client_credentials,
   introspect,
   claims,
@@ -58,6 +59,46 @@ function authorize(engine: Engine, asked: Extract<Asked, { app: 'authorize' }>, 
   if (outsider || scopes.length === 0) return denied(asked, atResource ?? atClient, resource ?? null)
 
   return given(scopes, asked.scopes, best)
+}
+
+/**
+ * RFC 8693. One capability must hold whole: who acts, where the subject token is from, how deep, and for each scope what is held. Unless it
+ * says `beyond_subject`, the scope is given only where the policy gives it to the subject itself, with whatever software.
+ */
+function exchange(engine: Engine, asked: Extract<Asked, { app: 'exchange' }>, now: number | undefined): Verdict {
+  const { principal, client, actor, from, held, depth, impersonate } = asked
+  const resource = engine.resources.get(asked.resource)
+  if (!resource) return refused(asked, 'target')
+
+  const wanted = asked.scopes.length === 0 ? [...resource.scopes.keys()] : unique(asked.scopes)
+  const subject = { targets: [resource.name], keys: principalKeys(engine, principal), node: principal.node, now, conditions: {} }
+  const { authorize, client_credentials } = engine.shelves
+  const own: Map<string, { grant: Grant; terms: Terms }> =
+    principal.kind === 'user'
+      ? mostLenient(passing({ ...subject, shelf: authorize }))
+      : mostLenient(passing({ ...subject, shelf: client_credentials }))
+  const acting = new Set(workloadKeys(engine, actor, client))
+  const exchanges = (rule: ExchangeRule, scope: string) => held.some((one) => rule.scopes.get(scope)?.has(one))
+  const inquiry = {
+    ...subject,
+    shelf: engine.shelves.exchange,
+    conditions: {
+      actor: (rule: ExchangeRule) => rule.actors.some(({ key }) => acting.has(key)),
+      from: (rule: ExchangeRule) => rule.from.has(from),
+      depth: (rule: ExchangeRule) => depth <= rule.max_depth,
+      impersonate: (rule: ExchangeRule) => rule.impersonate || !impersonate,
+      scope: (rule: ExchangeRule) => wanted.some((scope) => exchanges(rule, scope)),
+      subject: (rule: ExchangeRule) => rule.beyond_subject || wanted.some((scope) => exchanges(rule, scope) && own.has(scope)),
+    },
+  }
+  const rules = passing(inquiry)
+  const gives = (rule: ExchangeRule, scope: string) => exchanges(rule, scope) && (rule.beyond_subject || own.has(scope))
+  const scopes = wanted.filter((scope) => rules.some((rule) => gives(rule, scope)))
+  if (scopes.length === 0) return denied(asked, inquiry, resource)
+
+  const givers = [...rules.filter((rule) => scopes.some((scope) => gives(rule, scope))), ...scopes.flatMap((scope) => own.get(scope) ?? [])]
+  const terms = scopes.map((scope) => own.get(scope)?.terms ?? defaultTerms)
+  return { ...allowed(givers, strictest(terms)), scopes, dropped: without(asked.scopes, scopes) }
 }
 
 function client_credentials(engine: Engine, asked: Extract<Asked, { app: 'client_credentials' }>, now: number | undefined): Verdict {
@@ -181,17 +222,21 @@ function mostLenient<R extends { grant: Grant; scopes: ReadonlySet<string>; term
 
 function given(scopes: string[], asked: readonly string[], best: Map<string, { grant: Grant; terms: Terms }>): Allowed {
   const rules = scopes.flatMap((scope) => best.get(scope) ?? [])
-  const granted = new Set(scopes)
-  return {
-    ...allowed(rules, strictest(rules.map((rule) => rule.terms))),
-    scopes,
-    dropped: unique(asked.filter((scope) => !granted.has(scope))),
-  }
+  return { ...allowed(rules, strictest(rules.map((rule) => rule.terms))), scopes, dropped: without(asked, scopes) }
 }
 
 function allowed(rules: readonly { grant: Grant }[], limits: Partial<Allowed['limits']> = {}): Allowed {
-  const grants = unique(rules.map((rule) => rule.grant.index)).sort((a, b) => a - b)
-  return { allowed: true, grants, scopes: [], dropped: [], limits: { ...noLimits, ...limits } }
+  const grants = unique(rules.map((rule) => rule.grant)).sort((a, b) => a.index - b.index)
+  return {
+    allowed: true,
+    grants: grants.map((grant) => grant.index),
+    reasons: reasonsOf(grants),
+    scopes: [],
+    dropped: [],
+    limits: { ...noLimits, ...limits },
+  }
 }
+
+const without = (asked: readonly string[], granted: readonly string[]) => unique(asked.filter((scope) => !granted.includes(scope)))
 
 const unique = <T>(items: readonly T[]): T[] => [...new Set(items)]

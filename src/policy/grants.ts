@@ -44,7 +44,14 @@ function compileGrant(entry: GrantEntry, index: number, path: Path, scene: Scene
 
   const src = compileSrc(entry.src, [...path, 'src'], scene)
   const os = entry.posture ? new Set(entry.posture.os.map(foldAscii)) : null
-  const grant: Grant = { index, src, keys: new Set(src.map((selector) => selector.key)), os, expires: entry.expires ?? null }
+  const grant: Grant = {
+    index,
+    src,
+    keys: new Set(src.map((selector) => selector.key)),
+    os,
+    expires: entry.expires ?? null,
+    reason: entry.reason ?? null,
+  }
   const here: Here = { scene, grant, dst: compileDst(entry.dst ?? [], apps, [...path, 'dst'], scene), dstPath: [...path, 'dst'] }
 
   for (const app of apps) {

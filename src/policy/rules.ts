@@ -17,6 +17,8 @@ export type Grant = {
   os: ReadonlySet<string> | null
   /** From this moment on (seconds) it gives nothing; null for never. */
   expires: number | null
+  /** Shown to people beside what it gives. */
+  reason: string | null
 }
 
 /** Which software: of those that the file names, and whether also those that it doesn't. */
@@ -36,7 +38,7 @@ export type RegisterRule = {
 export type IntrospectRule = { grant: Grant }
 export type ClaimsRule = { grant: Grant; groups: ReadonlySet<string>; claims: ReadonlyMap<string, unknown> }
 export type AdminRule = { grant: Grant; access: 'read' | 'write' }
-/** Compiled for the day when exchange is asked; until then the consent page tells where it would lead. */
+/** `scopes`: wanted → of these the subject token holds one at least. */
 export type ExchangeRule = {
   grant: Grant
   actors: readonly Selector[]

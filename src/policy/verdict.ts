@@ -1,5 +1,5 @@
 /** What is asked of the policy, and what it answers. */
-import type { Principal } from '../oauth/principal.ts'
+import type { NodePrincipal, Principal } from '../oauth/principal.ts'
 
 /** A client as the policy sees it. `name` is its "client:…" in the policy file, null for software that is not named there. */
 export type ClientFacts = { client_id: string; name: string | null }
@@ -10,6 +10,23 @@ export type Asked =
   | { app: 'authorize'; principal: Principal; client: ClientFacts; resource: string | null; scopes: readonly string[] }
   /** `hosts`: the hosts of the redirect URIs, of a private-use one its scheme with the colon (a scheme is no host); for `cimd` the document's own as well, which is asked alone before the fetch. */
   | { app: 'register'; principal: Principal; via: 'dcr' | 'cimd'; hosts: readonly string[]; confidential: boolean }
+  /**
+   * RFC 8693. `principal` is the subject; the actor is `client`, and `actor` the tagged node that it calls from, where it does. `from`: the
+   * resource that the subject token is for; `held`: its scopes. `depth`: how many exchanges the new token descends from, this one included.
+   */
+  | {
+      app: 'exchange'
+      principal: Principal
+      client: ClientFacts
+      actor: NodePrincipal | null
+      from: string
+      held: readonly string[]
+      resource: string
+      scopes: readonly string[]
+      depth: number
+      /** Whether the token shall not say who acts (RFC 8693 §1.1). */
+      impersonate: boolean
+    }
   | { app: 'client_credentials'; principal: Principal | null; client: ClientFacts; resource: string; scopes: readonly string[] }
   | { app: 'introspect'; principal: Principal | null; client: ClientFacts | null; resource: string }
   | { app: 'claims'; principal: Principal; client: ClientFacts; resource: string | null }
@@ -24,12 +41,16 @@ export type Denied = {
   sentence: string
   /** What would have allowed it, each a sentence: "A grant with "register" for group:eng would allow it." */
   near: readonly string[]
+  /** What the grants of those near misses say of themselves (`reason`). */
+  reasons: readonly string[]
 }
 
 export type Allowed = {
   allowed: true
   /** Indexes into the document's grants of those that gave it. */
   grants: readonly number[]
+  /** What these grants say of themselves (`reason`), in their order. */
+  reasons: readonly string[]
   /** The scopes granted, in the order asked; empty for what has none. */
   scopes: readonly string[]
   /** Asked, and not granted. */

@@ -47,5 +47,5 @@ export async function liveScopes(
 }
 
 const dead = (reason: Denied['reason'], sentence: string, principal: Principal | null = null) => ({
-  dead: { why: { allowed: false, reason, sentence, near: [] } as Denied, principal },
+  dead: { why: { allowed: false, reason, sentence, near: [], reasons: [] } as Denied, principal },
 })

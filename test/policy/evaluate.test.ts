@@ -635,6 +635,7 @@ test('a refusal says who may not do what, and which single thing is missing', ()
       'Grant 4 has expired.',
       'mallory@other.com would match grant 6 if calling from 100.65.0.0/16.',
     ],
+    reasons: [],
   })
 })
 
