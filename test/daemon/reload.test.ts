@@ -44,6 +44,20 @@ suite('reload', { concurrency: true }, () => {
     assert.match(after.stdout, /^ready +yes$/m)
   })
 
+  test('a policy that fails its own tests is not loaded, and the problem names the test, what came out and the near miss [threats 370]', async (t) => {
+    const { setPolicy, daemon } = await start(t)
+    const { hash } = daemon.deps.policy()
+    const failing = changedPolicy((policy) => {
+      Object.assign(policy, { tests: [{ src: 'carol@example.com', app: 'authorize', dst: 'resource:wiki', accept: ['wiki:read'] }] })
+    })
+    const result = setPolicy(failing)
+    assert.deepEqual([result.ok, daemon.deps.policy().hash], [false, hash])
+    assert.match(
+      result.ok ? '' : result.problem,
+      /policy\.hujson:1:\d+: carol@example\.com was to be given "wiki:read" by "authorize" at resource:wiki, and is not\. .* if in group:eng\.$/,
+    )
+  })
+
   test('a request that is under way during a reload is decided by the policy that it began with [threats 382]', async (t) => {
     const { alice, clock, mesh, setPolicy, daemon } = await start(t)
     const { hash } = daemon.deps.policy()
