@@ -1,10 +1,10 @@
-/** The examples of docs/policy.md: each policy is compiled, and what the document says that comes of it is compared with what comes of it. */
+/** The examples of docs/policy.md: each policy is compiled, its tests are run, and what the document says that comes of it is compared with what comes of it. */
 import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import { test } from 'node:test'
 import { inWords } from '../../src/load_policy.ts'
 import type { UserPrincipal } from '../../src/oauth/principal.ts'
-import { compile, evaluate, type Policy } from '../../src/policy/index.ts'
+import { compile, evaluate, type Policy, runTests } from '../../src/policy/index.ts'
 
 const text = readFileSync(new URL('../../docs/policy.md', import.meta.url), 'utf8')
 const examples = [...text.matchAll(/^```jsonc\n([\s\S]*?)^```\n+```text\n([\s\S]*?)^```$/gm)]
@@ -43,7 +43,7 @@ test('docs/policy.md: its examples come out as it says', () => {
   for (const [, policy = '', said = ''] of examples) {
     const lines = said.trimEnd().split('\n')
     const compiled = compile(policy)
-    const problems = compiled.ok ? compiled.policy.warnings : compiled.problems
+    const problems = compiled.ok ? [...compiled.policy.warnings, ...runTests(compiled.policy)] : compiled.problems
     const asks = lines.every((line) => line.includes(' → '))
     const comes =
       compiled.ok && asks
