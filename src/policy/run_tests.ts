@@ -2,10 +2,11 @@
 import type { NodePrincipal, Principal } from '../oauth/principal.ts'
 import { policyDocument, type TestEntry } from './document.ts'
 import { evaluate } from './evaluate.ts'
-import { readHujson } from './hujson.ts'
+import { type Path, quote, readHujson } from './hujson.ts'
 import { identityScopes } from './identity_scopes.ts'
 import type { Policy, Problem } from './policy.ts'
 import { newReport } from './report.ts'
+import type { Engine } from './rules.ts'
 import { parseSelector, registered } from './selector.ts'
 import type { Asked, ClientFacts, Denied, Verdict } from './verdict.ts'
 
@@ -25,6 +26,7 @@ export function runTests(policy: Policy): Problem[] {
       report.error([...path, question.at], question.fault)
       continue
     }
+    for (const [place, message] of unknownFacts(policy, entry)) report.error([...path, ...place], message)
     if (!entry.accept && !entry.deny) report.error(path, 'This test expects nothing; it needs "accept" or "deny".')
     for (const expected of ['accept', 'deny'] as const) {
       for (const [i, item] of (entry[expected] ?? []).entries()) {
@@ -122,6 +124,19 @@ function principalOf(src: string, { given }: Pick<TestEntry, 'given'>): Principa
   if (selector.kind === 'tag') return { kind: 'node', tags: [src, ...(given?.tags ?? [])], ...common }
   if (selector.kind !== 'login') return null
   return { kind: 'user', user_id: 'test', login: src, display_name: null, picture: null, groups: given?.groups ?? null, ...common }
+}
+
+/** Misspelt facts would let a test pass that expects a denial. */
+function unknownFacts(policy: Policy, { src, given, from, with: held }: TestEntry): [Path, string][] {
+  const { names } = (policy.compiled as Engine).groups
+  const scopes = policy.resources.get(from ?? '')?.scopes
+  const wrong: [Path, string][] = []
+  for (const [i, group] of (given?.groups ?? []).entries())
+    if (!names.has(group)) wrong.push([['given', 'groups', i], `${quote(group)} is not defined.`])
+  for (const [i, scope] of (held ?? []).entries())
+    if (scopes && !scopes.has(scope)) wrong.push([['with', i], `${quote(scope)} is not a scope of ${from}.`])
+  if (given?.tags && !src.startsWith('tag:')) wrong.push([['given', 'tags'], `Only a tagged node has tags, and ${src} is none.`])
+  return wrong
 }
 
 /** What was expected, what came out, and what would have made the difference. */

@@ -103,6 +103,21 @@ test('a test that asks nothing is a failure, not a pass', () => {
   )
 })
 
+test('misspelt facts are failures, for with them a test that expects a denial would pass', () => {
+  assert.deepEqual(
+    failures(
+      `{ "src": "dave@example.com", ${wiki}, "given": { "groups": ["group:mehs"] }, "deny": ["*"] }`,
+      `{ "src": "alice@example.com", ${exchange}, "actor": "client:gateway", "with": ["cal"], "deny": ["*"] }`,
+      `{ "src": "dave@example.com", ${wiki}, "given": { "tags": ["tag:ci"] }, "deny": ["*"] }`,
+    ).map((one) => one.replace(/^(\d+):\d+/, '$1')),
+    [
+      '21 "group:mehs" is not defined.',
+      '22 "cal" is not a scope of resource:gateway.',
+      '23 Only a tagged node has tags, and dave@example.com is none.',
+    ],
+  )
+})
+
 test('the example policy passes its own tests', () => {
   const compiled = compile(readFileSync(new URL('../../policy/example.hujson', import.meta.url), 'utf8'))
   assert.ok(compiled.ok)
