@@ -17,6 +17,7 @@ ALTER TABLE records ADD COLUMN used_at INTEGER NOT NULL DEFAULT 0;
 UPDATE records SET used_at = unixepoch();
 CREATE INDEX records_by_use ON records (used_at);
 CREATE INDEX auth_times_by_time ON auth_times (auth_time);
+CREATE INDEX consents_by_client ON consents (client_id);
 CREATE INDEX consents_by_time ON consents (agreed_at);
 CREATE INDEX registrants_without ON registrants (owner) WHERE clients = 0;
 
