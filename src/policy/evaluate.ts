@@ -96,9 +96,14 @@ function exchange(engine: Engine, asked: Extract<Asked, { app: 'exchange' }>, no
   const scopes = wanted.filter((scope) => rules.some((rule) => gives(rule, scope)))
   if (scopes.length === 0) return denied(asked, inquiry, resource)
 
+  // What is given beyond the subject has the default terms, unless the subject's own are more lenient: one more grant never makes it stricter.
+  const termsOf = (scope: string): Terms => {
+    const its = own.get(scope)?.terms ?? defaultTerms
+    const beyond = rules.some((rule) => rule.beyond_subject && exchanges(rule, scope))
+    return beyond && compareLeniency(defaultTerms, its) > 0 ? defaultTerms : its
+  }
   const givers = [...rules.filter((rule) => scopes.some((scope) => gives(rule, scope))), ...scopes.flatMap((scope) => own.get(scope) ?? [])]
-  const terms = scopes.map((scope) => own.get(scope)?.terms ?? defaultTerms)
-  return { ...allowed(givers, strictest(terms)), scopes, dropped: without(asked.scopes, scopes) }
+  return { ...allowed(givers, strictest(scopes.map(termsOf))), scopes, dropped: without(asked.scopes, scopes) }
 }
 
 function client_credentials(engine: Engine, asked: Extract<Asked, { app: 'client_credentials' }>, now: number | undefined): Verdict {

@@ -69,6 +69,11 @@ test('an exchange beyond the subject is given only where a grant says beyond_sub
   assert.deepEqual(scopes(', "beyond_subject": true', { principal: user('bob@example.com') }), ['read', 'write'])
 })
 
+test('what an exchange gives beyond the subject is no shorter because the subject may do some of it, for a shorter time', () => {
+  const beyond = verdict(', "beyond_subject": true', { scopes: ['read'] })
+  assert.ok(beyond.allowed && beyond.limits.access_token_ttl === null)
+})
+
 test('a tagged subject is cut to what client_credentials gives it', () => {
   assert.deepEqual(scopes('', { principal: tagged('tag:ci') }), ['write'])
   assert.equal(scopes('', { principal: tagged('tag:other') }), 'no_grant')
