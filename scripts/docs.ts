@@ -81,7 +81,7 @@ const block = (text: string) => `\`\`\`text\n${text}\n\`\`\``
 
 async function commandLine(): Promise<string> {
   const parts = [`${made}\n\n# Commands\n\n${block(await printed('--help'))}`]
-  for (const name of commands.keys()) parts.push(`## ${name}\n\n${block(await printed(name, '--help'))}`)
+  for (const name of commands.keys()) parts.push(`## ${name}\n\n${block(await printed(...name.split(' '), '--help'))}`)
   return `${parts.join('\n\n')}\n`
 }
 

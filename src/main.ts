@@ -1,6 +1,6 @@
 /** argv → command; the only reader of the process. */
 import { Refused } from './cli/ask.ts'
-import { type Terminal, UsageError } from './cli/command.ts'
+import { type Terminal, Unusable, UsageError } from './cli/command.ts'
 import { run } from './cli/index.ts'
 import { ConfigError } from './config.ts'
 import { KeyError } from './keys/keyset.ts'
@@ -27,7 +27,8 @@ const spoken = [ConfigError, PolicyError, KeyError, StoreRefused, Refused]
 try {
   process.exitCode = await run(terminal, process.argv.slice(2))
 } catch (error) {
-  const isSpoken = error instanceof UsageError || spoken.some((kind) => error instanceof kind)
+  const isUnusable = error instanceof UsageError || error instanceof Unusable
+  const isSpoken = isUnusable || spoken.some((kind) => error instanceof kind)
   terminal.writeError(isSpoken ? `meshidp: ${(error as Error).message}\n` : `meshidp: ${(error as Error).stack}\n`)
-  process.exitCode = error instanceof UsageError ? 2 : 1
+  process.exitCode = isUnusable ? 2 : 1
 }

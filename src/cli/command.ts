@@ -37,3 +37,8 @@ export type Command = {
 export class UsageError extends Error {
   override name = 'UsageError'
 }
+
+/** What a command was given cannot be worked with, such as a file that is not there; the message says why. Exit code 2. */
+export class Unusable extends Error {
+  override name = 'Unusable'
+}

@@ -1,19 +1,26 @@
-/** Every command, and the help that is made from them. */
+/** Every command, and the help that is made from them. A name is one word, or two where commands belong together. */
 import { parseArgs } from 'node:util'
 import manifest from '../../package.json' with { type: 'json' }
 import { adminCommands } from './admin_commands.ts'
 import { type Command, type Terminal, UsageError } from './command.ts'
 import { dev } from './dev.ts'
+import { policyCommands } from './policy/index.ts'
 import { resource } from './resource.ts'
 import { serve } from './serve.ts'
 
-export const commands = new Map<string, Command>([['serve', serve], ['dev', dev], ['resource', resource], ...adminCommands])
+export const commands = new Map<string, Command>([
+  ['serve', serve],
+  ['dev', dev],
+  ['resource', resource],
+  ...policyCommands,
+  ...adminCommands,
+])
 
 const general = () => `meshidp: sign-in for a private mesh. Whois says who is calling, a policy file says what they may do.
 
 Usage: meshidp COMMAND [OPTION …]
 
-${aligned([...commands].map(([name, { summary }]) => [name, summary]))}
+${listed('')}
 meshidp COMMAND --help says more; meshidp --version says which this is. Exit codes: 0 well, 1 falls short, 2 not understood.
 `
 
@@ -21,6 +28,20 @@ const aligned = (rows: readonly (readonly [string, string])[]): string => {
   const width = Math.max(...rows.map(([left]) => left.length))
   return rows.map(([left, right]) => `  ${left.padEnd(width)}  ${right}\n`).join('')
 }
+
+/** The commands whose names begin with `start`, a line each. */
+const listed = (start: string): string =>
+  aligned([...commands].flatMap(([name, { summary }]) => (name.startsWith(start) ? [[name, summary] as const] : [])))
+
+/** The commands that belong together under a first word: "meshidp policy --help". */
+const groupHelp = (first: string) => `Usage: meshidp ${first} COMMAND [OPTION …]
+
+${listed(`${first} `)}
+meshidp ${first} COMMAND --help says more.
+`
+
+const secondWords = (first: string): string[] =>
+  [...commands.keys()].flatMap((name) => (name.startsWith(`${first} `) ? [name.slice(first.length + 1)] : []))
 
 function helpOf(name: string, { usage, description, options }: Command): string {
   const rows = Object.entries(options).map(
@@ -32,7 +53,8 @@ function helpOf(name: string, { usage, description, options }: Command): string 
 
 /** Runs a command line (without program name). Resolves with the exit code; throws UsageError for what is not understood. */
 export async function run(terminal: Terminal, argv: readonly string[]): Promise<number> {
-  const [name, ...rest] = argv
+  const words = commands.has(argv.slice(0, 2).join(' ')) ? 2 : 1
+  const [name, rest] = [argv.slice(0, words).join(' ') || undefined, argv.slice(words)]
   if (name === undefined || name === '--help' || name === '-h' || name === 'help') {
     terminal.write(general())
     return name === undefined ? 2 : 0
@@ -42,6 +64,12 @@ export async function run(terminal: Terminal, argv: readonly string[]): Promise<
     return 0
   }
   const command = commands.get(name)
+  const seconds = secondWords(name)
+  if (!command && seconds.length > 0) {
+    if (rest[0] !== '--help' && rest[0] !== '-h') throw new UsageError(`Say which: meshidp ${name} ${seconds.join(' | ')}`)
+    terminal.write(groupHelp(name))
+    return 0
+  }
   if (!command) throw new UsageError(`There is no ${name.startsWith('-') ? 'option' : 'command'} "${name}". See: meshidp --help`)
   const { values, positionals } = parsed(name, command, rest)
   if (values.help) {

@@ -12,11 +12,11 @@ export type Report = {
 }
 
 /** More than this helps nobody, and each costs a search for its place. */
-const most = 100
+export const mostProblems = 100
 
 export function newReport(hujson: Hujson): Report {
   const problems: Problem[] = []
-  const left = { error: most, warning: most } // each its own, so that warnings never hide an error
+  const left = { error: mostProblems, warning: mostProblems } // each its own, so that warnings never hide an error
   const add = (severity: Problem['severity'], path: Path, message: string, { hint, at }: Details = {}) => {
     if (left[severity]-- <= 0) return
     const meant = hint?.()

@@ -28,13 +28,16 @@ test('every command says what it does, what may follow it, and each of its optio
   for (const [name, { summary, options }] of commands) {
     assert.ok(text.includes(`  ${name}`) && text.includes(summary), name)
     for (const help of ['--help', '-h']) {
-      const own = await printed([name, help])
+      const own = await printed([...name.split(' '), help])
       assert.equal(own.code, 0)
       assert.ok(own.text.startsWith(`Usage: meshidp ${name}`), name)
       for (const option of Object.keys(options)) assert.ok(own.text.includes(`--${option}`), option)
     }
   }
   assert.deepEqual(await printed([]), { code: 2, text })
+  const together = await printed(['policy', '--help'])
+  assert.equal(together.code, 0)
+  assert.match(together.text, /^Usage: meshidp policy COMMAND .*\n\n {2}policy check +whether .*\n {2}policy test +run/s)
   assert.match((await printed(['--version'])).text, /^\d+\.\d+\.\d+\n$/)
 })
 
@@ -47,6 +50,12 @@ test('a command line that is not understood is never half obeyed: a sentence, an
     [['serve', '--config'], /^Option '--config <value>' argument missing\. See: meshidp serve --help$/],
     [['serve', 'now'], /^"now" means nothing after "meshidp serve"\. See: meshidp serve --help$/],
     [['status', 'now'], /^"now" means nothing after "meshidp status"\./],
+    [['policy'], /^Say which: meshidp policy check \| test/],
+    [['policy', 'frobnicate'], /^Say which: meshidp policy check \| test/],
+    [['policy', 'check'], /^Say: meshidp policy check FILE$/],
+    [['policy', 'check', 'one', 'two'], /^Say: meshidp policy check FILE$/],
+    [['policy', 'check', 'one', '--format', 'xml'], /^--format must be text, json, github, not xml\.$/],
+    [['policy', 'check', 'one', '--json', '--format', 'github'], /^--json and --format github exclude each other\.$/],
     [['clients'], /^Say which: meshidp clients list \| show CLIENT_ID \| revoke CLIENT_ID$/],
     [['clients', 'toString'], /^Say which: /],
     [['clients', 'show'], /^Say: meshidp clients show CLIENT_ID$/],
