@@ -12,6 +12,8 @@ export type BrowserSession = {
   open: (url: string | URL) => Promise<Page>
   /** Sends the first form of a page; `pressed` is the button's name and value, where it has one. */
   submit: (page: Page, pressed?: Record<string, string>) => Promise<Page>
+  /** A script on a page of the same origin posts JSON. */
+  post: (url: string | URL, json: unknown) => Promise<Answer>
 }
 
 const entities: Record<string, string> = { '&amp;': '&', '&lt;': '<', '&gt;': '>', '&quot;': '"', '&#39;': "'" }
@@ -38,17 +40,21 @@ export function browserSession(person: Person): BrowserSession {
     }
   }
 
+  function cookiesFor({ hostname }: URL): { cookie?: string } {
+    const cookie = [...(jar.get(hostname) ?? [])].map(([name, value]) => `${name}=${value}`).join('; ')
+    return cookie === '' ? {} : { cookie }
+  }
+
   async function go(first: URL, from: URL | undefined, form?: Record<string, string>): Promise<Page> {
     const way = [first]
     for (let url = first, sent = form; ; sent = undefined) {
-      const cookies = [...(jar.get(url.hostname) ?? [])].map(([name, value]) => `${name}=${value}`)
       const answer = await person.send(url.href, {
         headers: {
           accept: 'text/html',
           'sec-fetch-mode': 'navigate',
           'sec-fetch-dest': 'document',
           'sec-fetch-site': from === undefined ? 'none' : way.every(({ origin }) => origin === from.origin) ? 'same-origin' : 'same-site',
-          ...(cookies.length > 0 && { cookie: cookies.join('; ') }),
+          ...cookiesFor(url),
           ...(sent && from && { origin: from.origin }),
         },
         ...(sent && { form: sent }),
@@ -64,6 +70,13 @@ export function browserSession(person: Person): BrowserSession {
 
   return {
     open: (url) => go(new URL(url), undefined),
+    async post(to, json) {
+      const url = new URL(to)
+      const headers = { origin: url.origin, 'sec-fetch-site': 'same-origin', 'sec-fetch-mode': 'cors', ...cookiesFor(url) }
+      const answer = await person.send(url.href, { headers, json })
+      keep(url, answer)
+      return answer
+    },
     submit(page, pressed = {}) {
       const [form] = /<form[\s\S]*?<\/form>/.exec(page.text) ?? []
       if (form === undefined) throw new Error(`There is no form: ${page.status} ${page.text.slice(0, 800)}`)

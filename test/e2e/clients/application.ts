@@ -3,7 +3,7 @@ import type { RequestListener } from 'node:http'
 import { createServer } from 'node:http'
 import type { TestContext } from 'node:test'
 import { changedPolicy, policyClient } from '../../support/example_policy.ts'
-import { freePort, type Started, start } from '../../support/start.ts'
+import { freePort, type Started, type StartOptions, start } from '../../support/start.ts'
 
 const identityScopes = ['openid', 'profile', 'email', 'groups', 'offline_access']
 
@@ -21,7 +21,11 @@ export type Application = {
  * A daemon whose policy has the entry `client:rota` and lets everybody of example.com sign in there. `entry` adds to it, `paths` below the origin are its
  * redirect URIs.
  */
-export async function startWithApplication(t: TestContext, entry: { paths: string[]; [key: string]: unknown }): Promise<Application> {
+export async function startWithApplication(
+  t: TestContext,
+  entry: { paths: string[]; [key: string]: unknown },
+  config: StartOptions['config'] = {},
+): Promise<Application> {
   const { paths, ...more } = entry
   const port = await freePort()
   const origin = `http://localhost:${port}`
@@ -36,7 +40,7 @@ export async function startWithApplication(t: TestContext, entry: { paths: strin
     grants.push({ src: ['*@example.com'], dst: ['client:rota'], app: { authorize: [{ scopes: identityScopes, consent: 'never' }] } })
     grants.push({ src: ['*@example.com'], dst: ['client:rota'], app: { claims: [{ groups: ['group:eng', 'group:oncall'] }] } })
   })
-  const started = await start(t, { policy })
+  const started = await start(t, { policy, config })
   const { client_id, client_secret } = policyClient(started, 'rota')
   return {
     started,
