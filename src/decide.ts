@@ -146,13 +146,13 @@ export async function refuse(
   policy: ActivePolicy,
   asked: Asked,
   facts: Facts,
-  { reason, sentence, near }: Denied,
+  { reason, sentence, near, reasons }: Denied,
 ): Promise<OAuthError> {
   const said = [sentence, ...near].join(' ')
   const id = await recordDenial(deps, policy, asked.principal, facts, reason, said, scopesOf(asked))
   return new OAuthError(refusals[facts.entry][reason], `${said} Ask an admin, and mention decision ${id}.`, {
     decision_id: id,
-    denial: { sentence, near },
+    denial: { sentence, near, reasons },
   })
 }
 

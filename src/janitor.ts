@@ -1,6 +1,8 @@
 /** Removes what has ended, in small steps, so that nobody waits for it; and ends what has been suspended for too long. */
 import { isOfPolicy } from './clients/find.ts'
 import type { Deps } from './deps.ts'
+import { allInWords } from './load_policy.ts'
+import { expiryWarnings } from './policy/index.ts'
 import { endAuthorization, personFound } from './store/authorizations.ts'
 import { deleteUnusedClient, forgetClient } from './store/clients.ts'
 import { neverRedeemed } from './store/codes.ts'
@@ -60,15 +62,26 @@ export async function deleteUnused(deps: Deps): Promise<void> {
     await deps.store.commit(isOfPolicy(policy, client_id) ? [forgetClient(client_id)] : deleteUnusedClient(client_id, now))
 }
 
+/** A grant that ends while the daemon runs is spoken of too, each day from 30 days before. */
+export function tellOfExpiry({ log, config, policy, now }: Pick<Deps, 'log' | 'config' | 'policy' | 'now'>): void {
+  const warnings = expiryWarnings(policy(), now())
+  if (warnings.length > 0) log.warn({ policy: policy().hash }, allInWords(config.policy_file, warnings))
+}
+
 /** Every minute, until stopped; stopped it is when the last round is over. Failures are logged; the next minute tries again. */
 export function startJanitor(deps: Deps, every = 60_000): { stop: () => Promise<void> } {
   let round = Promise.resolve()
+  let told = deps.now() // the policy was loaded just now
   async function clean(): Promise<void> {
     try {
       const pruned = await pruneExpired(deps.store.engine, rulesOf(deps), deps.now())
       if (pruned > 0) deps.log.debug({ pruned }, 'removed what has ended')
       await deleteUnused(deps)
       await endSuspended(deps)
+      if (deps.now() - told >= aDay) {
+        tellOfExpiry(deps)
+        told = deps.now()
+      }
     } catch (error) {
       deps.log.warn({ err: error }, 'could not remove what has ended; trying again in a minute')
     }

@@ -5,7 +5,7 @@ import type { Config } from './config.ts'
 import type { ActivePolicy } from './deps.ts'
 import { withoutSlash } from './oauth/resource.ts'
 import { digest } from './oauth/secret.ts'
-import { compile, type Problem, runTests } from './policy/index.ts'
+import { compile, expiryWarnings, type Problem, runTests } from './policy/index.ts'
 
 /** The policy cannot come into force; the message says why, position by position. */
 export class PolicyError extends Error {
@@ -30,7 +30,8 @@ export function loadPolicy({ policy_file, secrets_directory }: Config, now: numb
     if (client.client_secret_file !== null)
       secret_digests.set(client.client_id, digest(readSecret(join(secrets_directory, client.client_secret_file), client.name)))
   const resources_by_uri = new Map([...policy.resources.values()].map((resource) => [withoutSlash(resource.uri), resource]))
-  return { ...policy, secret_digests, resources_by_uri, loaded_at: now }
+  const warnings = [...policy.warnings, ...expiryWarnings(policy, now)]
+  return { ...policy, warnings, secret_digests, resources_by_uri, loaded_at: now }
 }
 
 /** `file:line:column: sentence`, as editors and people read it. */

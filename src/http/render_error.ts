@@ -58,7 +58,7 @@ export function errorPage(base: string, error: OAuthError, request_id: string, m
   const content = html`<p class="eyebrow">This did not work.</p>
 <h1>${headline}</h1>
 <p>${denial?.sentence ?? error.message}</p>
-${denial && denial.near.length > 0 && html`<h2>What would allow it</h2><ul>${denial.near.map((sentence) => html`<li>${sentence}</li>`)}</ul>`}
+${denial && denial.near.length > 0 && html`<h2>What would allow it</h2><ul>${denial.near.map((sentence) => html`<li>${sentence}</li>`)}</ul>${denial.reasons.length > 0 && html`<p class="quiet">About that the policy says: ${denial.reasons.join(' ')}</p>`}`}
 <h2>What to do next</h2>
 <p>${nextStep(error)}</p>
 ${more}

@@ -22,6 +22,8 @@ export const whoisAnswer = z.object({
     Addresses: strings,
     Tags: strings,
     Hostinfo: z.object({ OS: z.string().nullish(), OSVersion: z.string().nullish() }).nullish(),
+    /** Attributes of the node, by name; what has another shape shows none. */
+    CapMap: z.record(z.string(), z.unknown()).nullish().catch(null),
   }),
   UserProfile: z.object({
     ID: userId,

@@ -20,6 +20,9 @@ const machine = z.strictObject({
   /** StableID; its name where absent. */
   id: z.string().min(1).optional(),
   os: z.string().optional(),
+  os_version: z.string().optional(),
+  /** Names of node attributes, as the control plane may show them (`Node.CapMap`). */
+  attributes: z.array(z.string()).optional(),
   /** Capability name → values, as `grants[].app` of a tailnet policy would give. */
   capabilities: z.record(z.string(), z.array(z.unknown()).nullable()).optional(),
   expired: z.boolean().optional(),

@@ -66,6 +66,7 @@ const meshNode = (node: WhoisAnswer['Node']): MeshNode => ({
   key_expiry: seconds(node.KeyExpiry),
   os: node.Hostinfo?.OS || null,
   os_version: node.Hostinfo?.OSVersion || null,
+  ...(node.CapMap && { attributes: Object.keys(node.CapMap).sort() }),
 })
 
 const none: Capabilities = new Map()

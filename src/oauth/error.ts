@@ -43,8 +43,8 @@ export type ErrorDetails = {
   cause?: unknown
   /** The decision that refused, so that an admin can look it up. */
   decision_id?: string
-  /** What the policy said, for pages: the sentence alone, and each near miss alone. The description holds them all. */
-  denial?: { sentence: string; near: readonly string[] }
+  /** What the policy said, for pages: the sentence alone, each near miss alone, and what their grants say of themselves. The description holds the first two. */
+  denial?: { sentence: string; near: readonly string[]; reasons: readonly string[] }
   /** Headers that belong to this refusal, such as `Allow`. */
   headers?: Record<string, string>
 }

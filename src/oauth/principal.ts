@@ -13,6 +13,8 @@ export type MeshNode = {
   /** What the node says of itself (self-reported, so never proof). */
   os: string | null
   os_version: string | null
+  /** Names of the attributes that the control plane gives the node (`Node.CapMap`), where it shows them here. */
+  attributes?: readonly string[]
 }
 
 /** Capability name → its values, from the tailnet policy (`CapMap`). Unchecked JSON. */

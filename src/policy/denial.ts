@@ -1,6 +1,7 @@
 /** A refusal told in words: why, and what is missing. The same conditions as in evaluate are asked, one by one. */
-import { failing, hasExpired, hasPosture, type Inquiry, reached } from './inquiry.ts'
+import { failing, hasExpired, type Inquiry, reached } from './inquiry.ts'
 import type { Resource } from './policy.ts'
+import { hasPosture, missingPosture } from './posture.ts'
 import type { Grant } from './rules.ts'
 import type { Selector } from './selector.ts'
 import type { Asked, ClientFacts, DenialReason, Denied } from './verdict.ts'
@@ -115,7 +116,7 @@ function nearMisses<R extends { grant: Grant }>(asked: Asked, inquiry: Inquiry<R
     const { grant } = rule
     const missing = failing(inquiry, rule)
     if (!grant.src.some((selector) => keys.has(selector.key))) missing.push('src')
-    if (!hasPosture(grant, inquiry.node)) missing.push('posture')
+    if (!hasPosture(grant.posture, inquiry.principal)) missing.push('posture')
     if (hasExpired(grant, inquiry.now)) missing.push('expires')
     if (missing.length !== 1) continue
     for (const sentence of whatIsMissing(asked, grant, missing[0])) {
@@ -131,7 +132,7 @@ function whatIsMissing(asked: Asked, grant: Grant, condition: string | undefined
   const subject = subjectOf(asked)
   const match = `${subject} would match grant ${grant.index + 1}`
   if (condition === 'src') return grant.src.flatMap((selector) => howToMatch(asked, selector).map((how) => `${match} if ${how}.`))
-  if (condition === 'posture') return [`${match} on a machine with ${[...(grant.os ?? [])].join(' or ')}.`]
+  if (condition === 'posture') return [`${match} from a node ${missingPosture(grant.posture, asked.principal).join(' and ')}.`]
   if (condition === 'expires') return [`Grant ${grant.index + 1} has expired.`]
   return []
 }

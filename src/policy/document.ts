@@ -104,6 +104,20 @@ const admin = z.strictObject({ access: z.enum(['read', 'write']) })
 
 const capabilities = { authorize, register, exchange, client_credentials, introspect, claims, admin }
 
+/** What whois says of the caller's node. All that are there must hold; of a list, one. `os` and `os_version` are what the node says of itself. */
+const posture = z.strictObject({
+  os: list(text).optional(),
+  os_version: z
+    .string()
+    .regex(/^\d{1,9}(\.\d{1,9}){0,5}$/, {
+      error: '"os_version" is the oldest that will do, as numbers with dots between them, such as "14.2".',
+    })
+    .optional(),
+  tags: list(tag).optional(),
+  attributes: list(text).optional(),
+  key_expiry: z.literal('required').optional(),
+})
+
 const grant = z.strictObject({
   src: list(text),
   dst: list(text).optional(),
@@ -116,8 +130,7 @@ const grant = z.strictObject({
     claims: list(claims).optional(),
     admin: list(admin).optional(),
   }),
-  /** What whois says of the node; `os` is what the node says of itself. */
-  posture: z.strictObject({ os: list(text) }).optional(),
+  posture: posture.optional(),
   expires: z
     .union([z.iso.date(), z.iso.datetime({ offset: true })], {
       error: '"expires" is a date such as "2027-01-31", or a time as RFC 3339 writes it.',
@@ -142,6 +155,10 @@ const test = z.strictObject({
       groups: z.array(text).optional(),
       tags: z.array(tag).optional(),
       os: text.optional(),
+      os_version: text.optional(),
+      attributes: z.array(text).optional(),
+      /** Whether the node's key expires. */
+      key_expiry: z.boolean().optional(),
       caps: z.record(text, z.array(z.unknown())).optional(),
     })
     .optional(),

@@ -39,7 +39,7 @@ function authorize(engine: Engine, asked: Extract<Asked, { app: 'authorize' }>, 
   const wanted = asked.scopes.length === 0 && resource ? [...resource.scopes.keys()] : unique(asked.scopes)
   const api = wanted.filter((scope) => !isIdentityScope(scope))
   const identity = wanted.filter((scope) => isIdentityScope(scope))
-  const common = { shelf: engine.shelves.authorize, keys: principalKeys(engine, principal), node: principal.node, now }
+  const common = { shelf: engine.shelves.authorize, keys: principalKeys(engine, principal), principal, now }
   const admitted = (rule: AuthorizeRule) => admits(engine, rule, client)
   const atResource = resource && {
     ...common,
@@ -71,7 +71,7 @@ function exchange(engine: Engine, asked: Extract<Asked, { app: 'exchange' }>, no
   if (!resource) return refused(asked, 'target')
 
   const wanted = asked.scopes.length === 0 ? [...resource.scopes.keys()] : unique(asked.scopes)
-  const subject = { targets: [resource.name], keys: principalKeys(engine, principal), node: principal.node, now, conditions: {} }
+  const subject = { targets: [resource.name], keys: principalKeys(engine, principal), principal, now, conditions: {} }
   const { authorize, client_credentials } = engine.shelves
   const own: Map<string, { grant: Grant; terms: Terms }> =
     principal.kind === 'user'
@@ -116,7 +116,7 @@ function client_credentials(engine: Engine, asked: Extract<Asked, { app: 'client
     shelf: engine.shelves.client_credentials,
     targets: [resource.name],
     keys: workloadKeys(engine, principal, client),
-    node: principal?.node ?? null,
+    principal,
     now,
     conditions: { scope: (rule: ClientCredentialsRule) => gives(rule, wanted) },
   }
@@ -132,7 +132,7 @@ function register(engine: Engine, asked: Extract<Asked, { app: 'register' }>, no
     shelf: engine.shelves.register,
     targets: [''],
     keys: principalKeys(engine, principal),
-    node: principal.node,
+    principal,
     now,
     conditions: {
       via: (rule: RegisterRule) => rule.via.has(via),
@@ -153,7 +153,7 @@ function introspect(engine: Engine, asked: Extract<Asked, { app: 'introspect' }>
   const { principal, client, resource } = asked
   if (!engine.resources.has(resource)) return refused(asked, 'target')
   const keys = workloadKeys(engine, principal, client)
-  const inquiry = { shelf: engine.shelves.introspect, targets: [resource], keys, node: principal?.node ?? null, now, conditions: {} }
+  const inquiry = { shelf: engine.shelves.introspect, targets: [resource], keys, principal, now, conditions: {} }
   const rules = passing(inquiry)
   return rules.length === 0 ? denied(asked, inquiry, null) : allowed(rules)
 }
@@ -167,7 +167,7 @@ function claims(engine: Engine, asked: Extract<Asked, { app: 'claims' }>, now: n
     shelf: engine.shelves.claims,
     targets,
     keys: principalKeys(engine, principal),
-    node: principal.node,
+    principal,
     now,
     conditions: {},
   }
@@ -189,7 +189,7 @@ function admin(engine: Engine, asked: Extract<Asked, { app: 'admin' }>, now: num
     shelf: engine.shelves.admin,
     targets: [''],
     keys: principalKeys(engine, principal),
-    node: principal.node,
+    principal,
     now,
     conditions: { access: (rule: AdminRule) => rule.access === 'write' || access === 'read' },
   }

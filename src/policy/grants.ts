@@ -4,8 +4,9 @@ import type { App, GrantEntry, PolicyDocument } from './document.ts'
 import { warnOfBareName } from './groups.ts'
 import { type Path, quote } from './hujson.ts'
 import { didYouMean } from './nearest.ts'
+import { compilePosture } from './posture.ts'
 import type { Engine, Grant } from './rules.ts'
-import { foldAscii, parseSelector, registered, type Selector, type SelectorKind } from './selector.ts'
+import { parseSelector, registered, type Selector, type SelectorKind } from './selector.ts'
 
 const person: SelectorKind[] = ['people', 'login', 'domain', 'group', 'address']
 const workload: SelectorKind[] = ['tag', 'tagged', 'address']
@@ -43,12 +44,11 @@ function compileGrant(entry: GrantEntry, index: number, path: Path, scene: Scene
   if (apps.length === 0) report.error([...path, 'app'], 'A grant without a capability gives nothing.')
 
   const src = compileSrc(entry.src, [...path, 'src'], scene)
-  const os = entry.posture ? new Set(entry.posture.os.map(foldAscii)) : null
   const grant: Grant = {
     index,
     src,
     keys: new Set(src.map((selector) => selector.key)),
-    os,
+    posture: entry.posture ? compilePosture(entry.posture, [...path, 'posture'], report) : null,
     expires: entry.expires ?? null,
     reason: entry.reason ?? null,
   }

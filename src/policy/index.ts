@@ -1,6 +1,7 @@
 /** The pure engine: text in, decisions out; no clock, no I/O. This file is what the rest of meshidp sees of it. */
 export { compile } from './compile.ts'
 export { evaluate } from './evaluate.ts'
+export { expiryWarnings } from './expiry.ts'
 export { identityScopes, isIdentityScope } from './identity_scopes.ts'
 export { knownScopes } from './known_scopes.ts'
 export { defaults } from './limits.ts'

@@ -1,26 +1,27 @@
 /** A question to one shelf of rules, and which rules answer it. */
-import type { MeshNode } from '../oauth/principal.ts'
+import type { Principal } from '../oauth/principal.ts'
+import { hasPosture } from './posture.ts'
 import type { Grant, Shelf } from './rules.ts'
-import { foldAscii } from './selector.ts'
 
 /** `conditions` are those of the capability itself, by name; those of its grant (src, posture, expires) hold for every kind. */
 export type Inquiry<R> = {
   shelf: Shelf<R>
   targets: readonly string[]
   keys: readonly string[]
-  node: MeshNode | null
+  principal: Principal | null
   now: number | undefined
   conditions: Readonly<Record<string, (rule: R) => boolean>>
 }
 
 /** Rules of grants whose own conditions hold for this caller. A rule that two selectors reach is there twice, which adds nothing. */
-export function reached<R extends { grant: Grant }>({ shelf, targets, keys, node, now }: Inquiry<R>): R[] {
+export function reached<R extends { grant: Grant }>({ shelf, targets, keys, principal, now }: Inquiry<R>): R[] {
   const found: R[] = []
   for (const target of targets) {
     const byKey = shelf.get(target)?.byKey
     if (!byKey) continue
     for (const key of keys) {
-      for (const rule of byKey.get(key) ?? []) if (hasPosture(rule.grant, node) && !hasExpired(rule.grant, now)) found.push(rule)
+      for (const rule of byKey.get(key) ?? [])
+        if (hasPosture(rule.grant.posture, principal) && !hasExpired(rule.grant, now)) found.push(rule)
     }
   }
   return found
@@ -35,9 +36,6 @@ export function passing<R extends { grant: Grant }>(inquiry: Inquiry<R>): R[] {
 /** Names of the capability's own conditions that don't hold. */
 export const failing = <R>({ conditions }: Inquiry<R>, rule: R): string[] =>
   Object.entries(conditions).flatMap(([name, holds]) => (holds(rule) ? [] : [name]))
-
-/** What whois doesn't tell is unknown, and the unknown meets no condition. */
-export const hasPosture = ({ os }: Grant, node: MeshNode | null): boolean => os === null || (node?.os != null && os.has(foldAscii(node.os)))
 
 /** A grant that expires needs to be told the time. */
 export const hasExpired = ({ expires }: Grant, now: number | undefined): boolean =>

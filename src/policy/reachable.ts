@@ -17,7 +17,7 @@ export type Reachable = { actor: string; resource: Resource; scopes: readonly st
 export function reachable(policy: Policy, principal: UserPrincipal, from: string, held: readonly string[], now: number): Reachable[] {
   const engine = policy.compiled as Engine
   const { resources, shelves } = engine
-  const caller = { keys: principalKeys(engine, principal), node: principal.node, now, conditions: {} }
+  const caller = { keys: principalKeys(engine, principal), principal, now, conditions: {} }
   const edges = [...shelves.exchange.keys()].flatMap((target) =>
     reached({ ...caller, shelf: shelves.exchange, targets: [target] }).map((rule) => ({ target, rule })),
   )

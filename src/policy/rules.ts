@@ -3,6 +3,7 @@ import type { Prefix } from './address.ts'
 import type { Groups } from './groups.ts'
 import type { Terms } from './limits.ts'
 import type { Resource } from './policy.ts'
+import type { Posture } from './posture.ts'
 import type { Selector } from './selector.ts'
 import type { Limits } from './verdict.ts'
 
@@ -13,8 +14,7 @@ export type Grant = {
   src: readonly Selector[]
   /** Keys of `src`. */
   keys: ReadonlySet<string>
-  /** Folded names of operating systems; null for any. */
-  os: ReadonlySet<string> | null
+  posture: Posture | null
   /** From this moment on (seconds) it gives nothing; null for never. */
   expires: number | null
   /** Shown to people beside what it gives. */

@@ -1,5 +1,5 @@
 /** The document's own tests, each asked of the one engine. A policy that fails them is not to be loaded. */
-import type { NodePrincipal, Principal } from '../oauth/principal.ts'
+import type { MeshNode, NodePrincipal, Principal } from '../oauth/principal.ts'
 import { policyDocument, type TestEntry } from './document.ts'
 import { evaluate } from './evaluate.ts'
 import { type Hujson, type Path, type Place, quote, readHujson } from './hujson.ts'
@@ -140,7 +140,15 @@ function principalOf(src: string, { given }: Pick<TestEntry, 'given'>): Principa
   const selector = parseSelector(src)
   if ('refused' in selector) return null
   const capabilities = new Map(Object.entries(given?.caps ?? {}))
-  const node = { id: 'test', name: 'test', addresses: [], key_expiry: null, os: given?.os ?? null, os_version: null }
+  const node: MeshNode = {
+    id: 'test',
+    name: 'test',
+    addresses: [],
+    key_expiry: given?.key_expiry ? Number.MAX_SAFE_INTEGER : null,
+    os: given?.os ?? null,
+    os_version: given?.os_version ?? null,
+    ...(given?.attributes && { attributes: given.attributes }),
+  }
   const common = { capabilities, node, address: '' }
   if (selector.kind === 'tag') return { kind: 'node', tags: [src, ...(given?.tags ?? [])], ...common }
   if (selector.kind !== 'login') return null

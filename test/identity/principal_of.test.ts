@@ -201,6 +201,15 @@ test('capabilities: null is none; another shape costs all of them, and nobody th
   ])
 })
 
+test('attributes of a node are what the control plane gives it; of another shape they are unknown, and cost nobody their identity', async () => {
+  const shown = async (CapMap: unknown) => (await callerWith(({ Node }) => (Node.CapMap = CapMap)))?.principal?.node.attributes
+  assert.deepEqual(await shown({ 'custom:managed': null, 'https://tailscale.com/cap/ssh': [] }), [
+    'custom:managed',
+    'https://tailscale.com/cap/ssh',
+  ])
+  for (const CapMap of [null, undefined, ['custom:managed'], 'custom:managed', 7]) assert.equal(await shown(CapMap), undefined)
+})
+
 test('a login name is taken as it is written: variants are other logins, and the user id is the person [threats 331]', async () => {
   const caller = await callerWith(({ UserProfile }) => (UserProfile.LoginName = 'Аlice@Corp.example'))
   assert.equal(caller?.principal?.kind === 'user' && caller.principal.login, 'Аlice@Corp.example')

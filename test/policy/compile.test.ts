@@ -112,7 +112,27 @@ const bad: readonly [title: string, text: string, message: string, hint?: string
     'a posture that whois cannot tell',
     grant('{ "src": ["*"], "app": { "register": [{}] }, "posture": { ‸"disk": ["encrypted"], "os": ["linux"] } }'),
     '"disk" is not a key of "posture".',
-    'It may hold os.',
+    'It may hold os, os_version, tags, attributes, key_expiry.',
+  ],
+  [
+    'a version without its system',
+    grant('{ "src": ["*"], "app": { "register": [{}] }, "posture": { "os_version": ‸"14.2" } }'),
+    'Versions of different systems cannot be compared: "os_version" needs exactly one "os" beside it.',
+  ],
+  [
+    'a version of several systems',
+    grant('{ "src": ["*"], "app": { "register": [{}] }, "posture": { "os": ["linux", "macOS"], "os_version": ‸"14.2" } }'),
+    'Versions of different systems cannot be compared: "os_version" needs exactly one "os" beside it.',
+  ],
+  [
+    'a version that is none',
+    grant('{ "src": ["*"], "app": { "register": [{}] }, "posture": { "os": ["linux"], "os_version": ‸">= 14" } }'),
+    '"os_version" is the oldest that will do, as numbers with dots between them, such as "14.2".',
+  ],
+  [
+    'a posture without a condition',
+    grant('{ "src": ["*"], "app": { "register": [{}] }, "posture": ‸{} }'),
+    'This posture demands nothing, so it may as well not be there.',
   ],
   ['a name without its prefix', '{ "groups": { ‸"eng": ["a"] } }', '"eng": A group name looks like "group:eng".'],
   [

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import { test } from 'node:test'
-import type { MeshNode, NodePrincipal, UserPrincipal } from '../../src/oauth/principal.ts'
+import type { MeshNode, NodePrincipal, Principal, UserPrincipal } from '../../src/oauth/principal.ts'
 import { type Allowed, type Asked, compile, type Denied, evaluate, type Policy } from '../../src/policy/index.ts'
 
 const node: MeshNode = { id: 'n1', name: 'laptop', addresses: ['100.64.0.1'], key_expiry: null, os: 'linux', os_version: null }
@@ -166,6 +166,32 @@ for (const [selector, names] of meant) {
     assert.deepEqual(matched.sort(), [...names].sort())
   })
 }
+
+const on = (facts: Partial<MeshNode>) => user('alice@example.com', { node: { ...node, ...facts } })
+const postures: readonly [title: string, posture: string, principal: Principal, holds: boolean][] = [
+  ['the very version', '{ "os": ["macOS"], "os_version": "14.2" }', on({ os: 'macOS', os_version: '14.2' }), true],
+  ['14.10 is later than 14.9', '{ "os": ["macOS"], "os_version": "14.9" }', on({ os: 'macOS', os_version: '14.10.1' }), true],
+  ['14 is earlier than 14.2', '{ "os": ["macOS"], "os_version": "14.2" }', on({ os: 'macOS', os_version: '14' }), false],
+  ['14.2 is 14.2.0', '{ "os": ["macOS"], "os_version": "14.2.0" }', on({ os: 'macOS', os_version: '14.2' }), true],
+  ['a kernel with its suffix', '{ "os": ["linux"], "os_version": "6.1" }', on({ os_version: '6.1.0-13-amd64' }), true],
+  ['a version without numbers is unknown', '{ "os": ["linux"], "os_version": "0" }', on({ os_version: 'bookworm' }), false],
+  ['no version is unknown', '{ "os": ["linux"], "os_version": "0" }', on({ os_version: null }), false],
+  [
+    'the version of another system is nothing',
+    '{ "os": ["linux"], "os_version": "6.1" }',
+    on({ os: 'windows', os_version: '10.0' }),
+    false,
+  ],
+  ['one of the tags', '{ "tags": ["tag:prod", "tag:stage"] }', tagged('tag:ci', 'tag:prod'), true],
+  ['none of the tags', '{ "tags": ["tag:prod"] }', tagged('tag:ci'), false],
+  ['people have no tags', '{ "tags": ["tag:prod"] }', alice, false],
+  ['an attribute', '{ "attributes": ["custom:managed", "x"] }', on({ attributes: ['custom:managed'] }), true],
+  ['another attribute', '{ "attributes": ["custom:managed"] }', on({ attributes: ['custom:other'] }), false],
+  ['attributes that are not shown are unknown', '{ "attributes": ["custom:managed"] }', alice, false],
+  ['a key that expires', '{ "key_expiry": "required" }', on({ key_expiry: 2e9 }), true],
+  ['a key that never expires', '{ "key_expiry": "required" }', alice, false],
+  ['all must hold', '{ "os": ["linux"], "key_expiry": "required" }', on({ os: 'windows', key_expiry: 2e9 }), false],
+]
 
 // What each question is answered; the grants, the question, and the outcome
 type Outcome = { scopes?: string[]; dropped?: string[]; limits?: Partial<Allowed['limits']>; grants?: number[] } | Denied['reason']
@@ -382,6 +408,12 @@ const truths: readonly [title: string, grants: string[], asked: Asked, outcome: 
     authorize({ principal: user('alice@example.com', { node: { ...node, os: null } }) }),
     'no_grant',
   ],
+  ...postures.map(([title, posture, principal, holds]): (typeof truths)[number] => [
+    `posture: ${title}`,
+    [grant('* tag:ci', null, '"register": [{}]', `, "posture": ${posture}`)],
+    register({ principal }),
+    holds ? {} : 'no_grant',
+  ]),
   [
     'posture where there is no node',
     [grant('client:app', 'resource:open', '"introspect": [{}]', ', "posture": { "os": ["linux"] }')],
@@ -614,6 +646,22 @@ for (const [title, grants, asked, outcome, now] of truths) {
   })
 }
 
+test('a near miss names every condition of the posture that fails, and no other; what the node says of itself is labelled so', () => {
+  const made = policy(
+    grant('* tag:ci', null, '"register": [{}]', ', "posture": { "os": ["linux", "macOS"], "key_expiry": "required" }'),
+    grant('* tag:ci', null, '"register": [{}]', ', "posture": { "os": ["linux"], "os_version": "6.2", "attributes": ["a", "b"] }'),
+    grant('* tag:ci', null, '"register": [{}]', ', "posture": { "tags": ["tag:prod"] }'),
+  )
+  const principal = { ...tagged('tag:ci'), node: { ...node, os_version: '6.1' } }
+  assert.deepEqual(denied(made, register({ principal })).near, [
+    'tag:ci would match grant 1 from a node whose key expires.',
+    'tag:ci would match grant 2 from a node with os_version 6.2 or later (self-reported) and with the attribute a or b.',
+    'tag:ci would match grant 3 from a node tagged tag:prod.',
+  ])
+  const followed = { ...principal, node: { ...principal.node, os_version: '6.2', attributes: ['b'] } }
+  assert.deepEqual(allowed(made, register({ principal: followed })).grants, [1])
+})
+
 test('a refusal says who may not do what, and which single thing is missing', () => {
   const made = policy(
     grant('bob@example.com', null, '"register": [{}]'),
@@ -631,7 +679,7 @@ test('a refusal says who may not do what, and which single thing is missing', ()
     near: [
       'mallory@other.com would match grant 2 if in group:eng.',
       'mallory@other.com would match grant 2 if in group:sre.',
-      'mallory@other.com would match grant 3 on a machine with macos.',
+      'mallory@other.com would match grant 3 from a node with os macOS (self-reported).',
       'Grant 4 has expired.',
       'mallory@other.com would match grant 6 if calling from 100.65.0.0/16.',
     ],
