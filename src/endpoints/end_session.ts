@@ -1,6 +1,7 @@
 import { forgetBrowser } from '../authorization/browser.ts'
 import { personOf } from '../authorization/caller.ts'
-import { signedOutPage, signOutPage } from '../authorization/signed_out_page.ts'
+import { type AskedBy, signedOutPage, signOutPage } from '../authorization/signed_out_page.ts'
+import type { Client } from '../clients/client.ts'
 import { findKnownClient } from '../clients/find.ts'
 import type { Deps } from '../deps.ts'
 import type { Endpoint, Request as HttpRequest } from '../http/endpoint.ts'
@@ -16,7 +17,8 @@ import { subjectOf } from '../tokens/claims.ts'
 
 /**
  * OpenID Connect RP-Initiated Logout 1.0 §2. There are no sessions to end: an ID token of the person who is there ends the authorization that it came from,
- * and leads back where its client registered to be answered. Without one nothing is ended and nobody is led anywhere, but this browser may forget its person.
+ * and leads back where its client registered to be answered. Without one nothing is ended, but this browser may forget its person, once they say so; then it
+ * may lead back to a client of the policy, which many libraries ask for when their own session is over already.
  */
 export const endSession: Endpoint = {
   path: '/end_session',
@@ -30,12 +32,11 @@ export const endSession: Endpoint = {
     const principal = await personOf(deps, request.connection)
     const hint = optional(params, 'id_token_hint')
     if (hint !== undefined) return endedBy(deps, params, principal, hint)
-    if (optional(params, 'post_logout_redirect_uri') !== undefined)
-      throw new OAuthError('invalid_request', 'A post_logout_redirect_uri is followed only with an id_token_hint.')
-    if (request.method !== 'POST' || optional(params, 'confirmed') === undefined) return signOutPage(deps)
+    const asked = await askedBy(deps, params)
+    if (request.method !== 'POST' || optional(params, 'confirmed') === undefined) return signOutPage(deps, asked)
     requireSameOrigin(request, deps.config.issuer)
     await deps.store.commit([forgetAuthTime(principal.user_id, principal.node.id)])
-    return signedOutPage(deps, forgetBrowser(deps))
+    return signedOut(deps, params, asked?.uri)
   },
 }
 
@@ -54,26 +55,46 @@ async function endedBy(deps: Deps, params: Params, principal: UserPrincipal, hin
   const client_id = optional(params, 'client_id')
   if (client_id !== undefined && client_id !== claims.aud)
     throw new OAuthError('invalid_request', 'client_id is not the client that id_token_hint was issued to.')
-  const uri = await registeredUri(deps, claims.aud, optional(params, 'post_logout_redirect_uri'))
+  const uri = optional(params, 'post_logout_redirect_uri')
+  if (uri !== undefined) requireRegistered(await findKnownClient(deps, deps.policy(), claims.aud), uri)
 
   await deps.store.commit([
     endAuthorization(claims.sid, deps.now(), 'its person signed out'),
     forgetAuthTime(principal.user_id, principal.node.id),
   ])
+  return signedOut(deps, params, uri)
+}
+
+/**
+ * The client that asks without an ID token and wants the browser back. §3: only where something else vouches for that address, and nothing does for software
+ * that anybody may have registered. Throws `invalid_request`.
+ */
+async function askedBy(deps: Deps, params: Params): Promise<AskedBy | undefined> {
+  const uri = optional(params, 'post_logout_redirect_uri')
+  if (uri === undefined) return undefined
+  const client = await findKnownClient(deps, deps.policy(), optional(params, 'client_id') ?? '')
+  if (!client?.verified)
+    throw new OAuthError(
+      'invalid_request',
+      'A post_logout_redirect_uri is followed only with an id_token_hint, or with the client_id of an application that the policy names.',
+    )
+  requireRegistered(client, uri)
+  return { client, uri, state: optional(params, 'state') }
+}
+
+/** The browser forgets its person, and goes to `uri` where there is one. */
+function signedOut(deps: Deps, params: Params, uri: string | undefined) {
   const headers = forgetBrowser(deps)
   if (uri === undefined) return signedOutPage(deps, headers)
   const back = redirect(redirectWith(uri, { state: optional(params, 'state') }))
   return { ...back, headers: { ...back.headers, ...headers } }
 }
 
-/** §3: only where the client registered to be answered after a logout, to the letter. */
-async function registeredUri(deps: Deps, client_id: string, uri: string | undefined): Promise<string | undefined> {
-  if (uri === undefined) return undefined
-  const client = await findKnownClient(deps, deps.policy(), client_id)
+/** §3: only where the client registered to be answered after a logout, to the letter. Throws `invalid_request`. */
+function requireRegistered(client: Client | undefined, uri: string): void {
   if (!client?.post_logout_redirect_uris.includes(uri))
     throw new OAuthError(
       'invalid_request',
       'This application has not registered this post_logout_redirect_uri, so nobody is sent there and nothing was ended.',
     )
-  return uri
 }

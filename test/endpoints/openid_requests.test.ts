@@ -353,7 +353,9 @@ test('RP-Initiated Logout §2: what is not registered, tampered with, or of some
       { id_token_hint: tokens.access_token },
       { id_token_hint: 'x' },
       { post_logout_redirect_uri: bye },
-      { post_logout_redirect_uri: bye, client_id: client.client_id },
+      { post_logout_redirect_uri: bye, client_id: 'client:wiki-server' },
+      { post_logout_redirect_uri: bye, client_id: 'client:nobody' },
+      { post_logout_redirect_uri: 'https://evil.example/', client_id: client.client_id },
     ])
       assertPage(await end(alice, params), 400)
     assertPage(await end(bob, { id_token_hint: hint }), 400, /another person/)
@@ -380,6 +382,30 @@ test('RP-Initiated Logout §2: without a hint a person is asked, and only a page
   assert.ok((await alice.refresh(client, tokens)).access_token, 'what was allowed goes on')
   started.clock.advance({ seconds: 3 })
   assertSentBack(started, await alice.authorize(grafana, { ...openid, prompt: 'none' }), 'login_required', grafana)
+})
+
+test('RP-Initiated Logout §2, §3: without a hint a client of the policy is told by client_id, and gets the browser back once its person agrees [threats 317]', async (t) => {
+  const started = await start(t, { policy: signOutPolicy })
+  const { alice } = started
+  const client = policyClient(started, 'grafana', grafanaCallback)
+  const tokens = await alice.signIn(client, openid)
+  const asked = { client_id: client.client_id, post_logout_redirect_uri: bye, state: 'a"b' }
+  const question = await end(alice, asked)
+  assertPage(question, 200, /^Sign out .* Then you go back to Grafana, at grafana\.example\.com \./)
+  assert.match(question.text, /name="state" value="a&quot;b"/)
+  const press = (form: Record<string, string>, origin = started.issuer) =>
+    alice.send('/end_session', { form: { ...form, confirmed: 'yes' }, headers: { accept: 'text/html', origin } })
+  assertPage(await press(asked, 'https://grafana.example.com'), 403)
+  assertPage(await press({ ...asked, post_logout_redirect_uri: 'https://evil.example/' }), 400)
+  const done = await press(asked)
+  assert.deepEqual([done.status, done.headers.location], [303, `${bye}&state=a%22b`])
+  assert.match(cookieOf(done), /^meshidp=; Path=\/; Max-Age=0;/)
+  assert.ok((await alice.refresh(client, tokens)).access_token, 'what was allowed goes on')
+
+  const own = await alice.register({ post_logout_redirect_uris: ['https://app.example.com/'] })
+  const byAnybody = { client_id: own.client_id, post_logout_redirect_uri: 'https://app.example.com/' }
+  assertPage(await end(alice, byAnybody), 400, /the client_id of an application that the policy names/)
+  assertPage(await press(byAnybody), 400)
 })
 
 test('OpenID Connect RP-Initiated Logout §3.1: a registered client may register where to go, by the rules of redirect URIs [threats 317]', async (t) => {

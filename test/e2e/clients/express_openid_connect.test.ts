@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import express, { type ErrorRequestHandler } from 'express'
 import openidConnect, { type ConfigParams } from 'express-openid-connect'
+import { textOf } from '../../support/answers.ts'
 import { browserSession } from '../../support/browser_session.ts'
 import { type Application, startWithApplication } from './application.ts'
 
@@ -79,6 +80,10 @@ test('express-openid-connect 3: RP-Initiated Logout §2: logging out there ends 
     ['/logout', '/end_session', '/'],
   )
   assert.deepEqual(out.json(), { signed_in: false })
+  const again = await browser.open(`${origin}/logout`)
+  assert.match(textOf(again), /^Sign out .* Then you go back to Rota/, 'its session is over, so it has no ID token to show')
+  assert.deepEqual((await browser.submit(again)).json(), { signed_in: false })
+
   const { client_id, client_secret } = application
   const client = { client_id, client_secret, redirect_uri: '' }
   await assert.rejects(started.alice.refresh(client, { refresh_token: String(refresh_token) }), { error: 'invalid_grant' })
