@@ -1,8 +1,7 @@
 import assert from 'node:assert/strict'
-import { readFileSync } from 'node:fs'
-import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import { fileURLToPath } from 'node:url'
+import { browserSession } from '../../support/browser_session.ts'
 import { spawned } from '../../support/program.ts'
 import { freePort } from '../../support/start.ts'
 import { startWithServers } from '../servers.ts'
@@ -51,15 +50,18 @@ test('@modelcontextprotocol/inspector 2.12 --cli: RFC 7591 §3, RFC 6749 §6: re
   assert.equal(laptop.opened().length, 1)
 })
 
-test('@modelcontextprotocol/inspector 2.12 --cli --relogin: RFC 7009 §2: what it forgets is revoked first', async (t) => {
+test('@modelcontextprotocol/inspector 2.12 --cli --relogin: registers anew and revokes nothing (RFC 7009), so the former sign-in is still there for alice to end', async (t) => {
   const { started, wiki } = await startWithServers(t)
   const laptop = laptopOf(t)
   const { whoami } = await inspecting(t, laptop, wiki)
-  const { client_id } = await whoami()
-  const [refresh_token = ''] = /mir_[\w.-]+/.exec(readFileSync(join(laptop.home, '.mcp-inspector/secrets.json'), 'utf8')) ?? []
-  await whoami('--relogin')
-  assert.equal(laptop.opened().length, 2)
-  await assert.rejects(started.alice.refresh({ client_id, redirect_uri: '' }, { refresh_token }), { error: 'invalid_grant' })
+  const before = await whoami()
+  const after = await whoami('--relogin')
+  assert.notEqual(after.client_id, before.client_id)
+  const browser = browserSession(started.alice)
+  const home = await browser.open(started.issuer)
+  const signIns = ({ text }: { text: string }) => text.match(/aria-label="End: MCP Inspector, Wiki"/g)?.length ?? 0
+  assert.equal(signIns(home), 2)
+  assert.equal(signIns(await browser.submit(home)), 1)
 })
 
 test('@modelcontextprotocol/inspector 2.12 --cli --header: RFC 6750 §2.1: takes a token that other software was given', async (t) => {
