@@ -44,10 +44,15 @@ export function processesOf(group: number): number[] {
 }
 
 /** Resident memory of a whole process group in MiB, or null where it cannot be known. */
-export function residentMemory(group: number): number | null {
+export const residentMemory = (group: number) => memory(group, /^VmRSS:\s+(\d+)/m)
+
+/** The most that it ever was. */
+export const peakMemory = (group: number) => memory(group, /^VmHWM:\s+(\d+)/m)
+
+function memory(group: number, line: RegExp): number | null {
   const processes = processesOf(group)
   if (processes.length === 0) return null
-  const kibibytes = processes.map((pid) => Number(/^VmRSS:\s+(\d+)/m.exec(read(`/proc/${pid}/status`) ?? '')?.[1] ?? 0))
+  const kibibytes = processes.map((pid) => Number(line.exec(read(`/proc/${pid}/status`) ?? '')?.[1] ?? 0))
   return kibibytes.reduce((sum, each) => sum + each, 0) / 1024
 }
 

@@ -1,26 +1,28 @@
 /**
  * `npm run bench`: meshidp beside oidc-provider in memory and in SQLite, on the same core, in the same run, one workload after the other.
- * Ends with 0; with 2 where something could not be measured.
+ * With `--flood`: meshidp alone, under a flood. Ends with 0; with 2 where something could not be measured.
  */
-import { rmSync } from 'node:fs'
-import { mkdir, mkdtemp } from 'node:fs/promises'
+import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
-import { type Child, killAll, run } from './child.ts'
+import { type Child, run } from './child.ts'
 import { circumstances } from './circumstances.ts'
+import { flood } from './flood.ts'
+import { floodForMachines, floodReport } from './flood_report.ts'
 import { freePort, launch } from './launch.ts'
 import type { Figures } from './load/drive.ts'
 import type { Job } from './load/main.ts'
 import { signatures } from './load/signatures.ts'
 import { discover } from './load/target.ts'
-import { canPin, LOAD_CORE, MEASURED_CORE, pinSelf, processesOf, residentMemory } from './machine.ts'
+import { canPin, LOAD_CORE, MEASURED_CORE, processesOf, residentMemory } from './machine.ts'
 import { type Measured, together } from './measured.ts'
 import { type Options, readOptions } from './options.ts'
 import { collectRatios, ratioOf } from './ratios.ts'
 import { forMachines, type Result, report } from './report.ts'
 import type { Prepared, Server } from './servers/server.ts'
 import { verdicts } from './targets.ts'
+import { say, workspace } from './workspace.ts'
 
 /** How long a server is left alone before its memory is read. */
 const REST_MS = 1000
@@ -28,24 +30,24 @@ const REST_MS = 1000
 const TOLERATED_ERRORS = 0.001
 
 const options = readOptions()
-const result = await bench(options)
-process.stdout.write(options.json ? `${JSON.stringify(forMachines(result), null, 2)}\n` : `\n${report(result)}`)
-process.exitCode = result.failures.length > 0 ? 2 : 0
+if (options.flood) {
+  const result = await flood(options)
+  print(floodForMachines(result), floodReport(result))
+} else {
+  const result = await bench(options)
+  print(forMachines(result), report(result))
+  process.exitCode = result.failures.length > 0 ? 2 : 0
+}
+
+function print(machines: object, people: string): void {
+  process.stdout.write(options.json ? `${JSON.stringify(machines, null, 2)}\n` : `\n${people}`)
+}
 
 /** A server under test, while it is tested. */
 type Entrant = { prepared: Prepared; measured: Measured; child: Child | null; rounds: Map<string, Figures[]> }
 
 async function bench(options: Options): Promise<Result> {
-  pinSelf(LOAD_CORE)
-  await mkdir(options.directory, { recursive: true })
-  const directory = await mkdtemp(join(options.directory, 'bench-'))
-  process.once('exit', () => {
-    killAll()
-    rmSync(directory, { recursive: true, force: true })
-    say('')
-  })
-  for (const name of ['SIGINT', 'SIGTERM'] as const) process.once(name, () => process.exit(130))
-
+  const directory = await workspace(options.directory)
   const failures: string[] = []
   const entrants: Entrant[] = []
   try {
@@ -180,9 +182,4 @@ async function attempt<T>(what: string, failures: string[], work: () => Promise<
     failures.push(`${what}: ${error instanceof Error ? error.message : error}`)
     return undefined
   }
-}
-
-/** What is going on, on a line that is written over; only where a person looks. */
-function say(text: string): void {
-  if (process.stderr.isTTY) process.stderr.write(`\r\x1b[2K${text}`)
 }

@@ -9,7 +9,7 @@ import { FULL } from './targets.ts'
 
 /** The first is ours: ratios are between it and each other one. */
 const all: ReadonlyMap<string, Server> = new Map(
-  [meshidp('meshidp', 0), oidcProviderInMemory, oidcProviderInSqlite].map((server) => [server.name, server]),
+  [meshidp('meshidp'), oidcProviderInMemory, oidcProviderInSqlite].map((server) => [server.name, server]),
 )
 
 const USAGE = `usage: npm run bench -- [options]
@@ -21,6 +21,7 @@ const USAGE = `usage: npm run bench -- [options]
   --workload A,B       of ${[...workloads.keys()].join(', ')} (all)
   --servers A,B        of ${[...all.keys()].join(', ')} (all)
   --rows N             also measures meshidp with so many refresh tokens in its database, of a tenth as many clients (0: does not)
+  --flood              instead of all that: what others notice of a stranger who floods meshidp
   --id-token ALG       how ID tokens are signed on all: RS256 or ES256 (RS256)
   --directory DIR      where the servers may write; should be a disk (.dev below the project)
   --json               for machines`
@@ -40,6 +41,7 @@ export function readOptions() {
         workload: { type: 'string', default: [...workloads.keys()].join(',') },
         servers: { type: 'string', default: [...all.keys()].join(',') },
         rows: { type: 'string', default: '0' },
+        flood: { type: 'boolean', default: false },
         'id-token': { type: 'string', default: 'RS256' },
         directory: { type: 'string', default: fileURLToPath(new URL('../.dev', import.meta.url)) },
         json: { type: 'boolean', default: false },
@@ -60,7 +62,10 @@ export function readOptions() {
       rounds: number('rounds', values.rounds, 1),
       starts: number('starts', values.starts, 0),
       workloads: values.workload.split(',').map((name) => named('workload', name, workloads).name),
-      servers: inOrder(values.servers.split(',').map((name) => named('servers', name, all))).concat(rows > 0 ? [meshidp(FULL, rows)] : []),
+      servers: inOrder(values.servers.split(',').map((name) => named('servers', name, all))).concat(
+        rows > 0 ? [meshidp(FULL, { rows })] : [],
+      ),
+      flood: values.flood,
       idTokenAlg,
       directory: values.directory,
       json: values.json,

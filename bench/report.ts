@@ -2,6 +2,7 @@
 import { type Circumstances, inWords } from './circumstances.ts'
 import { type Measured, median } from './measured.ts'
 import type { Ratios } from './ratios.ts'
+import { fixed, percent, table, whole } from './table.ts'
 import type { Verdict } from './targets.ts'
 
 export type Result = {
@@ -15,7 +16,7 @@ export type Result = {
 }
 
 /** Above this something else on the machine makes the figures worse than they are. */
-const OTHERS_LIMIT = 0.1
+export const OTHERS_LIMIT = 0.1
 /** Above this the generator, not the server, may be what limits the rate. */
 const GENERATOR_LIMIT = 0.9
 
@@ -88,7 +89,7 @@ const processesOf = (servers: readonly Measured[]): string[][] => [
   ]),
 ]
 
-const targetsOf = (verdicts: readonly Verdict[]): string[][] => [
+export const targetsOf = (verdicts: readonly Verdict[]): string[][] => [
   ['target', 'figure', 'bound', 'verdict'],
   ...verdicts.map(({ what, figure, bound, target, unit, met }) => [
     what,
@@ -111,21 +112,3 @@ function remarksOf(servers: readonly Measured[]): string[] {
   if (worst > OTHERS_LIMIT) remarks.push(`Others used up to ${percent(worst)} of the measured core: repeat this on a quiet machine.`)
   return remarks
 }
-
-/** Columns as wide as their widest cell; words to the left, figures to the right. */
-function table(rows: readonly string[][]): string[] {
-  const widths = (rows[0] ?? []).map((_, column) => Math.max(...rows.map((row) => row[column]?.length ?? 0)))
-  const isWord = (column: number) => rows.slice(1).every((row) => !/^\d/.test(row[column] ?? ''))
-  const words = widths.map((_, column) => isWord(column))
-  const lines = rows.map((row) =>
-    row
-      .map((cell, column) => (words[column] ? cell.padEnd(widths[column] ?? 0) : cell.padStart(widths[column] ?? 0)))
-      .join('  ')
-      .trimEnd(),
-  )
-  return [lines[0] ?? '', '─'.repeat(Math.max(...lines.map((line) => line.length))), ...lines.slice(1)]
-}
-
-const whole = (value: number) => Math.round(value).toLocaleString('en')
-const fixed = (value: number) => value.toFixed(2)
-const percent = (share: number | null) => (share === null ? '?' : `${Math.round(share * 100)} %`)

@@ -34,7 +34,14 @@ const P99_ALWAYS_ALLOWED_MS = 15
 const MEMORY_AT_REST_MIB = 100
 const MEMORY_AFTER_MIB = 170
 
-export type Verdict = { what: string; figure: number; bound: 'at least' | 'at most'; target: number; unit: '' | 'ms' | 'MiB'; met: boolean }
+export type Verdict = {
+  what: string
+  figure: number
+  bound: 'at least' | 'at most'
+  target: number
+  unit: '' | 'ms' | 'MiB' | '%'
+  met: boolean
+}
 
 /** The first of `servers`, which is ours, against the others; what was not measured has no verdict. */
 export function verdicts([ours, ...others]: readonly Measured[], ratios: Ratios): Verdict[] {
@@ -60,5 +67,38 @@ export function verdicts([ours, ...others]: readonly Measured[], ratios: Ratios)
   }
   if (ours && ours.memory_at_rest !== null) atMost('memory at rest', ours.memory_at_rest, MEMORY_AT_REST_MIB, 'MiB')
   if (ours && ours.memory_after !== null) atMost('memory after the run', ours.memory_after, MEMORY_AFTER_MIB, 'MiB')
+  return found
+}
+
+/** What others noticed of a flood, in one workload; times in milliseconds. */
+export type Share = {
+  workload: string
+  quiet: { p50: number; p99: number }
+  flooded: { p50: number; p99: number }
+  /** p99 under the flood to the quiet one. */
+  ratio: number
+  operations: number
+  errors: number
+  first_error: string | null
+}
+
+const FLOODED_P99 = 5
+const FLOODED_ERRORS_PERCENT = 0.1
+const FLOODED_MEMORY_MIB = 250
+
+/** Of each kind of stranger the workload that suffered most; and memory. */
+export function floodVerdicts(strangers: ReadonlyMap<string, readonly Share[]>, memoryPeak: number | null): Verdict[] {
+  const found: Verdict[] = []
+  const atMost = (what: string, figure: number, target: number, unit: Verdict['unit']) =>
+    found.push({ what, figure, bound: 'at most', target, unit, met: figure <= target })
+  for (const [what, shares] of strangers) {
+    const worst = shares.toSorted((a, b) => b.ratio - a.ratio)[0]
+    if (worst) atMost(`stranger ${what}: p99 of others, flooded to quiet (${worst.workload})`, worst.ratio, FLOODED_P99, '')
+    const sum = (pick: (share: Share) => number) => shares.reduce((total, share) => total + pick(share), 0)
+    const errors = sum((share) => share.errors)
+    const failed = (100 * errors) / (errors + sum((share) => share.operations))
+    atMost(`stranger ${what}: operations of others that failed`, failed, FLOODED_ERRORS_PERCENT, '%')
+  }
+  if (memoryPeak !== null) atMost('most memory', memoryPeak, FLOODED_MEMORY_MIB, 'MiB')
   return found
 }

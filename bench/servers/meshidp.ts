@@ -1,4 +1,4 @@
-/** meshidp as it is run for real: the daemon's own command, on a disk, with a mesh to ask. Only limits are lifted, in its files. */
+/** meshidp as it is run for real: the daemon's own command, on a disk, with a mesh to ask. Only limits are lifted, in its files; not for the flood. */
 import { execFileSync } from 'node:child_process'
 import { existsSync, readFileSync } from 'node:fs'
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
@@ -8,17 +8,24 @@ import { setTimeout as pause } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { start } from '../child.ts'
 import { LOAD_CORE } from '../machine.ts'
+import { crowd } from './crowd.ts'
 import { fill } from './fill.ts'
 import { REDIRECT_URI, type Server } from './server.ts'
 
 const root = new URL('../../', import.meta.url)
 const program = new URL('dist/bin/meshidp.mjs', root)
-/** All the load comes from one address, as one person. */
+/** All the load comes from one address, as one person; but not in a crowd. */
 const unlimited = { rate: 1e9, burst: 1e9 }
 const RESOURCE = 'https://api.bench.internal/mcp'
 
-/** `rows`: with how many refresh tokens the database begins; with 0 it is empty. */
-export const meshidp = (name: string, rows: number): Server => ({
+type Variant = {
+  /** With how many refresh tokens the database begins. */
+  rows?: number
+  /** Whether many people at addresses of their own use it: then its limits are those that it comes with. */
+  crowded?: boolean
+}
+
+export const meshidp = (name: string, { rows = 0, crowded = false }: Variant = {}): Server => ({
   name,
   version: JSON.parse(readFileSync(new URL('package.json', root), 'utf8')).version,
   setup: 'SQLite, WAL, synchronous=FULL: an fsync behind every answer that changes something; whois asked over its socket',
@@ -36,6 +43,7 @@ export const meshidp = (name: string, rows: number): Server => ({
       secrets: join(directory, 'secrets'),
       state: join(directory, 'state'),
       mesh: join(sockets, 'mesh.sock'),
+      people: join(directory, 'mesh.json'),
     }
 
     const config = {
@@ -49,7 +57,7 @@ export const meshidp = (name: string, rows: number): Server => ({
       development: true,
       email_domains: ['example.com'],
       log_level: 'warn',
-      limits: { per_address: unlimited, per_principal: unlimited },
+      ...(!crowded && { limits: { per_address: unlimited, per_principal: unlimited } }),
     }
 
     const policy = {
@@ -81,7 +89,9 @@ export const meshidp = (name: string, rows: number): Server => ({
     }
     await writeFile(files.policy, JSON.stringify(policy, null, 2))
     await writeFile(files.config, JSON.stringify(config, null, 2))
-    const mesh = start(LOAD_CORE, [process.execPath, fileURLToPath(new URL('mesh_process.ts', import.meta.url)), files.mesh])
+    if (crowded) await writeFile(files.people, JSON.stringify(crowd(), null, 2))
+    const ofMesh = [fileURLToPath(new URL('mesh_process.ts', import.meta.url)), files.mesh, ...(crowded ? [files.people] : [])]
+    const mesh = start(LOAD_CORE, [process.execPath, ...ofMesh])
     await Promise.race([appears(files.mesh), mesh.failed])
 
     return {
