@@ -21,7 +21,7 @@ import { type Options, readOptions } from './options.ts'
 import { collectRatios, ratioOf } from './ratios.ts'
 import { forMachines, type Result, report } from './report.ts'
 import type { Prepared, Server } from './servers/server.ts'
-import { verdicts } from './targets.ts'
+import { notJudged, verdicts } from './targets.ts'
 import { say, workspace } from './workspace.ts'
 
 /** How long a server is left alone before its memory is read. */
@@ -95,7 +95,8 @@ async function bench(options: Options): Promise<Result> {
       circumstances: await circumstances(directory, options),
       servers,
       ratios: middle,
-      verdicts: servers.length > 1 ? verdicts(servers, middle) : [],
+      verdicts: servers.length > 1 ? verdicts(servers, middle, options.idTokenAlg) : [],
+      not_judged: notJudged(servers, options.idTokenAlg),
       failures,
     }
   } finally {

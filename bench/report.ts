@@ -11,6 +11,8 @@ export type Result = {
   /** Ours to each of the others, medians over the rounds. Empty with one server. */
   ratios: Ratios
   verdicts: Verdict[]
+  /** Sentences about what has a target elsewhere. */
+  not_judged: string[]
   /** What could not be measured, and why. */
   failures: string[]
 }
@@ -21,7 +23,7 @@ export const OTHERS_LIMIT = 0.1
 const GENERATOR_LIMIT = 0.9
 
 /** Lines to print. */
-export function report({ circumstances, servers, ratios, verdicts, failures }: Result): string {
+export function report({ circumstances, servers, ratios, verdicts, not_judged, failures }: Result): string {
   const lines = [...inWords(circumstances), '']
   for (const { name, version, setup, signatures, filled } of servers) {
     lines.push(`${name} ${version}: ${setup}`)
@@ -30,12 +32,12 @@ export function report({ circumstances, servers, ratios, verdicts, failures }: R
   lines.push('', ...table(figuresOf(servers, ratios)), '', ...table(processesOf(servers)))
   const remarks = [...remarksOf(servers), ...failures.map((failure) => `Not measured: ${failure}`)]
   if (remarks.length > 0) lines.push('', ...remarks)
-  if (verdicts.length > 0) lines.push('', ...table(targetsOf(verdicts)))
+  if (verdicts.length > 0) lines.push('', ...table(targetsOf(verdicts)), ...not_judged)
   return `${lines.join('\n')}\n`
 }
 
 /** The same for `--json`. */
-export const forMachines = ({ circumstances, servers, ratios, verdicts, failures }: Result) => ({
+export const forMachines = ({ circumstances, servers, ratios, verdicts, not_judged, failures }: Result) => ({
   ...circumstances,
   servers: servers.map(({ workloads, ...measured }) => ({
     ...measured,
@@ -44,6 +46,7 @@ export const forMachines = ({ circumstances, servers, ratios, verdicts, failures
   })),
   ratios: Object.fromEntries(Array.from(ratios, ([name, workloads]) => [name, Object.fromEntries(workloads)])),
   targets: verdicts,
+  not_judged,
   failures,
 })
 

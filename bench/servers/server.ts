@@ -30,13 +30,16 @@ export type Prepared = {
   close(): Promise<void>
 }
 
+/** Of the ID tokens. */
+export type IdTokenAlg = 'RS256' | 'ES256'
+
 export type Wanted = {
   /** An empty folder, on a disk. */
   directory: string
   /** To listen on, at 127.0.0.1. */
   port: number
   /** Access tokens are always ES256 with P-256, RSA keys have 2048 bits. */
-  idTokenAlg: 'RS256' | 'ES256'
+  idTokenAlg: IdTokenAlg
 }
 
 export type Server = {

@@ -11,28 +11,17 @@ import { promisify } from 'node:util'
 const workloads = ['discovery', 'refresh', 'introspect_first', 'register']
 const main = fileURLToPath(new URL('../../bench/main.ts', import.meta.url))
 
+const bench = async (directory: string, ...options: string[]) => {
+  const brief = ['--json', '--seconds', '0.1', '--warmup', '0', '--directory', directory, ...options]
+  const { stdout } = await promisify(execFile)(process.execPath, ['--disable-warning=ExperimentalWarning', main, ...brief])
+  return JSON.parse(stdout)
+}
+
 test('the benchmark drives all servers without an error, also with rows in the database, and tells what each signs with', async (t) => {
   const directory = await mkdtemp(join(tmpdir(), 'bench-test-'))
   t.after(() => rm(directory, { recursive: true, force: true }))
-  const brief = [
-    '--seconds',
-    '0.1',
-    '--warmup',
-    '0',
-    '--connections',
-    '2',
-    '--starts',
-    '0',
-    '--directory',
-    directory,
-    '--rows',
-    '2000',
-    '--workload',
-    workloads.join(),
-  ]
-  const { stdout } = await promisify(execFile)(process.execPath, ['--disable-warning=ExperimentalWarning', main, '--json', ...brief])
-
-  const { servers, ratios, failures } = JSON.parse(stdout)
+  const few = ['--connections', '2', '--starts', '0', '--rows', '2000', '--workload', workloads.join()]
+  const { servers, ratios, failures } = await bench(directory, ...few)
   assert.deepEqual(failures, [])
   const others = ['oidc-provider', 'oidc-provider-sqlite', 'meshidp-full']
   assert.deepEqual(Object.keys(ratios), others)
@@ -46,4 +35,21 @@ test('the benchmark drives all servers without an error, also with rows in the d
     assert.equal(signatures, 'access tokens ES256 (P-256), ID tokens RS256 (2048 bits), also at a refresh')
     for (const workload of workloads) assert.equal(measured[workload].first_error, null, `${name}, ${workload}`)
   }
+})
+
+test('under a flood each stranger is counted by itself, lands nowhere, and no operation of others fails', async (t) => {
+  const directory = await mkdtemp(join(tmpdir(), 'bench-test-'))
+  t.after(() => rm(directory, { recursive: true, force: true }))
+  const { strangers, targets, memory_peak } = await bench(directory, '--flood', '--seconds', '0.5')
+  assert.deepEqual(Object.keys(strangers), ['of another domain', 'unknown to whois', 'unknown, reconnecting'])
+  for (const what of Object.keys(strangers)) {
+    const [round] = strangers[what].rounds
+    for (const { workload, operations, errors } of strangers[what].shares)
+      assert.deepEqual([operations > 0, errors], [true, 0], `${what}, ${workload}`)
+    const { due, answered, statuses } = round.flood
+    assert.ok(due > 4000 && answered > 0, what)
+    for (const status of Object.keys(statuses)) assert.ok(['429', '403', '401', '303'].includes(status), `${what}: ${status}`)
+  }
+  assert.equal(targets.length, 7)
+  assert.ok(memory_peak > 50)
 })

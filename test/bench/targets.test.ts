@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { type Figures, quantile } from '../../bench/load/drive.ts'
 import { type Measured, median, together } from '../../bench/measured.ts'
-import { verdicts } from '../../bench/targets.ts'
+import { floodVerdicts, notJudged, verdicts } from '../../bench/targets.ts'
 
 const figures = (rate: number, p99: number): Figures => ({
   operations: rate,
@@ -30,9 +30,11 @@ const measured = (name: string, workload: string, of: Figures, start: number): M
 
 test('a workload that writes may have a p99 of 15 ms, or the p99 of the neighbour where that is larger', () => {
   const p99 = (ours: number, theirs: number) =>
-    verdicts([measured('meshidp', 'code', figures(3, ours), 1), measured('oidc-provider', 'code', figures(2, theirs), 1)], new Map()).find(
-      ({ what }) => what === 'code, p99',
-    )
+    verdicts(
+      [measured('meshidp', 'code', figures(3, ours), 1), measured('oidc-provider', 'code', figures(2, theirs), 1)],
+      new Map(),
+      'RS256',
+    ).find(({ what }) => what === 'code, p99')
   assert.equal(p99(14, 5)?.met, true)
   assert.equal(p99(16, 5)?.met, false)
   assert.equal(p99(16, 17)?.met, true)
@@ -51,7 +53,7 @@ test('ratios, the start and memory are held against their bounds, and what was n
     ['meshidp-full', new Map([['code', { rate: 1, p99: 1.31 }]])],
   ])
   assert.deepEqual(
-    verdicts(servers, ratios).map(({ what, met }) => [what, met]),
+    verdicts(servers, ratios, 'ES256').map(({ what, met }) => [what, met]),
     [
       ['code, times oidc-provider', true],
       ['code, p99', true],
@@ -62,6 +64,54 @@ test('ratios, the start and memory are held against their bounds, and what was n
       ['memory after the run', false],
     ],
   )
+})
+
+test('beside SQLite, what signs ID tokens is judged with ES256 only, and with RS256 the report says so; what signs nothing always is', () => {
+  const sqlite = measured('oidc-provider-sqlite', 'code', figures(1, 9), 30)
+  sqlite.workloads.set('register', figures(1, 9))
+  const servers = [measured('meshidp', 'code', figures(7, 1), 11), sqlite]
+  const ratios = new Map([
+    [
+      sqlite.name,
+      new Map([
+        ['code', { rate: 7, p99: 9 }],
+        ['register', { rate: 3.9, p99: 9 }],
+      ]),
+    ],
+  ])
+  const judged = (alg: 'RS256' | 'ES256') =>
+    verdicts(servers, ratios, alg)
+      .filter(({ what }) => what.includes('times'))
+      .map(({ what, met }) => [what, met])
+  assert.deepEqual(judged('RS256'), [['register, times oidc-provider-sqlite', false]])
+  assert.deepEqual(judged('ES256'), [
+    ['register, times oidc-provider-sqlite', false],
+    ['code, times oidc-provider-sqlite', true],
+  ])
+  assert.match(notJudged(servers, 'RS256').join(), /^Not judged with RS256: code beside oidc-provider-sqlite\./)
+  assert.deepEqual(notJudged(servers, 'ES256'), [])
+})
+
+test('under a flood the workload that suffered most is judged, for each stranger; so are failures and memory', () => {
+  const share = (workload: string, ratio: number, errors: number) => {
+    const times = { p50: 1, p99: 1 }
+    return { workload, quiet: times, flooded: times, ratio, operations: 1000 - errors, errors, first_error: null }
+  }
+  const strangers = new Map([
+    ['a', [share('code', 4.9, 0), share('refresh', 5.1, 1)]],
+    ['b', [share('code', 4.9, 2), share('refresh', 1, 1)]],
+  ])
+  assert.deepEqual(
+    floodVerdicts(strangers, 251).map(({ figure, met }) => [figure, met]),
+    [
+      [5.1, false],
+      [0.05, true],
+      [4.9, true],
+      [0.15, false],
+      [251, false],
+    ],
+  )
+  assert.equal(floodVerdicts(strangers, null).length, 4)
 })
 
 test('rounds become one figure by their median, errors by their sum', () => {
