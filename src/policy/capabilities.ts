@@ -44,7 +44,7 @@ function checkScopes({ scene, dst }: Here, scopes: readonly string[], path: Path
     if (isIdentityScope(scope)) {
       if (!identityToo)
         scene.report.error(place, `${quote(scope)} is an identity scope; only "authorize" gives those, for they tell of a person.`)
-      else if (!signsIn)
+      else if (!signsIn && dst.length > 0)
         scene.report.error(
           place,
           `${quote(scope)} is an identity scope; it is given against a client. Name one, or ${registered}, in "dst".`,

@@ -20,8 +20,12 @@ const named = (prefix: string) =>
     error: `A name here looks like "${prefix}:example": the prefix, then letters, digits, ".", "_", "~" or "-".`,
   })
 
-const groupName = z.string().regex(/^group:[^\s,"*\p{Cc}]{1,200}$/u, { error: 'A group name looks like "group:eng".' })
-const tag = z.string().regex(/^tag:[^\s,"*\p{Cc}]{1,200}$/u, { error: 'A tag looks like "tag:ci".' })
+const groupName = z.string().regex(/^group:[^\s,"*\p{Cc}\p{Cf}]{1,200}$/u, {
+  error: 'A group name looks like "group:eng", without spaces, commas, quotes, stars and what nobody sees.',
+})
+const tag = z.string().regex(/^tag:[^\s,"*\p{Cc}\p{Cf}]{1,200}$/u, {
+  error: 'A tag looks like "tag:ci", without spaces, commas, quotes, stars and what nobody sees.',
+})
 
 /** RFC 6749 §3.3, scope-token. */
 const scope = z.string().regex(/^[\x21\x23-\x5b\x5d-\x7e]{1,200}$/, {

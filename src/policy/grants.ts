@@ -61,7 +61,11 @@ function compileGrant(entry: GrantEntry, index: number, path: Path, scene: Scene
       report.error(here.dstPath, `"dst" can't limit "${app}", so they may not stand in one grant. Give "${app}" a grant of its own.`, {
         at: 'key',
       })
-    } else if (takes.dst.length > 0 && !entry.dst?.some((text) => takes.dst.includes(kindOf(text)))) {
+    } else if (
+      takes.dst.length > 0 &&
+      !entry.dst?.some((text) => takes.dst.includes(kindOf(text))) &&
+      here.dst.length === (entry.dst ?? []).length
+    ) {
       report.error(appPath, `"${app}" needs a "dst" that names ${takes.dst.length === 1 ? 'resources' : 'resources or clients'}.`, {
         at: 'key',
       })

@@ -29,7 +29,7 @@ export function compileGroups(document: PolicyDocument, report: Report): Groups 
       const selector = parseSelector(member)
       if ('refused' in selector) report.error(path, selector.refused, { hint: selector.hint })
       else if (selector.kind === 'login') people.push([selector.key, name])
-      else if (selector.kind !== 'group') report.error(path, `A group holds people and other groups; ${quote(member)} is neither.`)
+      else if (selector.kind !== 'group') report.error(path, `A group holds login names and other groups; ${quote(member)} is neither.`)
       else if (names.has(member)) holders.get(member)?.add(name)
       else report.error(path, `${quote(member)} is not defined.`, { hint: didYouMean(member, names) })
       if (!('refused' in selector) && selector.kind === 'login') warnOfBareName(member, names, path, report)

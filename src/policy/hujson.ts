@@ -15,17 +15,16 @@ export type Hujson = {
 
 const maxBytes = 5 * 1024 * 1024
 const maxDepth = 64
+/** More than this helps nobody. */
+const mostProblems = 100
 
 /** Tokens of jsonc-parser, whose enum exists for compilers only. */
 const token = { openBrace: 1, closeBrace: 2, openBracket: 3, closeBracket: 4, end: 17 }
 
 const syntaxSentences = new Map([
-  ['InvalidSymbol', 'This word is not JSON; text stands in double quotes.'],
-  ['InvalidNumberFormat', 'This is not a number.'],
   ['PropertyNameExpected', 'A key in double quotes is expected here.'],
   ['ValueExpected', 'A value is expected here.'],
   ['ColonExpected', 'A colon is expected after a key.'],
-  ['CommaExpected', 'A comma is missing before this.'],
   ['CloseBraceExpected', 'A closing brace "}" is missing.'],
   ['CloseBracketExpected', 'A closing bracket "]" is missing.'],
   ['EndOfFileExpected', 'The policy has ended before this; it is one object.'],
@@ -36,6 +35,21 @@ const syntaxSentences = new Map([
   ['InvalidEscapeCharacter', 'JSON does not know this escape.'],
   ['InvalidCharacter', 'Text may not hold control characters; write them as escapes.'],
 ])
+
+/** Errors whose sentence depends on the character there: the first pattern that matches the text from it on, with the character before it. */
+const syntaxSentencesByCharacter: readonly [error: string, start: RegExp, message: string][] = [
+  ['InvalidSymbol', /^.?'/s, 'Text stands in double quotes, not in single ones.'],
+  ['InvalidSymbol', /^.?#/s, 'A comment starts with // or stands between /* and */.'],
+  ['InvalidSymbol', /^(?:\d|.?[-+.\d])/s, 'This is not a number as JSON writes it, such as 20, -1 or 0.5.'],
+  ['InvalidSymbol', /^/, 'This word is not JSON; text stands in double quotes.'],
+  ['CommaExpected', /^0\d/, 'This is not a number as JSON writes it, such as 20, -1 or 0.5.'],
+  ['CommaExpected', /^.?\}/s, 'A closing bracket "]" is missing before this.'],
+  ['CommaExpected', /^.?\]/s, 'A closing brace "}" is missing before this.'],
+  ['CommaExpected', /^/, 'A comma is missing before this.'],
+]
+
+/** Errors that are somewhere inside a text, of which only the beginning is told. */
+const insideOfText = new Set(['InvalidCharacter', 'InvalidEscapeCharacter', 'InvalidUnicode'])
 
 /** Reads `text`. The first syntax error ends it: those that follow are mostly its echoes. */
 export function readHujson(text: string): { ok: true; hujson: Hujson } | { ok: false; problems: Problem[] } {
@@ -54,15 +68,33 @@ export function readHujson(text: string): { ok: true; hujson: Hujson } | { ok: f
   if (!root && first && printParseErrorCode(first.error) === 'ValueExpected') {
     return failed(0, 'The file is empty. The smallest policy is {}, and it allows nothing.')
   }
-  if (first) return failed(first.offset, syntaxSentences.get(printParseErrorCode(first.error)) ?? 'This is not JSON.')
+  if (first) return failed(...syntaxError(text, printParseErrorCode(first.error), first.offset))
   if (!root) return failed(0, 'The file holds no policy.')
 
   const problems: Problem[] = []
-  const report = (node: Node, message: string) => problems.push(error(placeOf(node.offset), message))
+  const report = (node: Node, message: string) => {
+    if (problems.length < mostProblems) problems.push(error(placeOf(node.offset), message))
+  }
   const value = toValue(root, report, placeOf)
   if (problems.length > 0) return { ok: false, problems }
 
   return { ok: true, hujson: { value, place: (path, part = 'value') => placeOf(find(root, path, part).offset) } }
+}
+
+function syntaxError(text: string, code: string, offset: number): [offset: number, message: string] {
+  const around = text.slice(Math.max(0, offset - 1), offset + 1)
+  const byCharacter = syntaxSentencesByCharacter.find(([error, start]) => error === code && start.test(around))
+  const at = insideOfText.has(code) ? firstUnwritable(text, offset) : offset
+  return [at, byCharacter?.[2] ?? syntaxSentences.get(code) ?? 'This is not JSON.']
+}
+
+/** From `offset` on: the first control character, or the first escape that is none. */
+function firstUnwritable(text: string, offset: number): number {
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what this looks for
+  const pieces = /\\(?:["\\/bfnrt]|u[\da-f]{4})|[\0-\x1f\\]/gi
+  pieces.lastIndex = offset
+  for (let piece = pieces.exec(text); piece; piece = pieces.exec(text)) if (piece[0].length === 1) return piece.index
+  return offset
 }
 
 const error = (place: Place, message: string): Problem => ({ ...place, severity: 'error', message })
@@ -75,6 +107,13 @@ function unreadableText(text: string): { offset: number; message: string } | nul
   // What a decoder puts where bytes were not UTF-8: two different names could look alike here.
   const replaced = text.indexOf('\uFFFD')
   if (replaced >= 0) return { offset: replaced, message: 'Something here is not UTF-8; save the file as UTF-8 text.' }
+  // CVE-2021-42574: what a reviewer sees would not be what is read here.
+  const turned = text.search(/[\u202a-\u202e\u2066-\u2069]/)
+  if (turned >= 0)
+    return {
+      offset: turned,
+      message: `Here the direction of text is turned (${codePoint(text, turned)}), so the file reads other than it is.`,
+    }
   return null
 }
 
@@ -89,9 +128,12 @@ function firstTooDeep(text: string): number | null {
   return null
 }
 
+const halfCharacter = 'This text holds half a character (a surrogate without its other half).'
+
 function toValue(node: Node, report: (node: Node, message: string) => void, placeOf: (offset: number) => Place): unknown {
   if (node.type === 'array') return (node.children ?? []).map((child) => toValue(child, report, placeOf))
   if (node.type === 'number' && !Number.isFinite(node.value)) report(node, 'This number is too large.')
+  if (node.type === 'string' && !node.value.isWellFormed()) report(node, halfCharacter)
   if (node.type !== 'object') return node.value
 
   const object: Record<string, unknown> = Object.create(null)
@@ -102,6 +144,7 @@ function toValue(node: Node, report: (node: Node, message: string) => void, plac
     const before = seen.get(key.value)
     seen.set(key.value, key)
     if (before) report(key, `${quote(key.value)} is there twice; the first is on line ${placeOf(before.offset).line}.`)
+    else if (!key.value.isWellFormed()) report(key, halfCharacter)
     else if (key.value === '__proto__') report(key, '"__proto__" may not be a key.')
     else object[key.value] = toValue(value, report, placeOf)
   }
@@ -133,6 +176,9 @@ function placer(text: string): (offset: number) => Place {
     return { line: low + 1, column: offset - (starts[low] ?? 0) + 1 }
   }
 }
+
+/** "U+200B": how a character is called that cannot be shown. */
+export const codePoint = (text: string, at = 0): string => `U+${text.codePointAt(at)?.toString(16).toUpperCase().padStart(4, '0')}`
 
 /** A name of the file as a sentence shows it: quoted, escaped, and not endless. */
 export const quote = (text: string): string => JSON.stringify(text.length > 80 ? `${text.slice(0, 79)}…` : text)

@@ -1,4 +1,5 @@
 /** "Did you mean …?" */
+import { codePoint } from './hujson.ts'
 
 /** A second sentence, made only when it is shown: it compares a word with every name there is. Ask once. */
 export type Hint = () => string | undefined
@@ -14,8 +15,15 @@ export const didYouMean =
       const found = distance(written.toLowerCase(), name.toLowerCase())
       if (found < least) [best, least] = [name, found]
     }
-    return best === undefined ? undefined : `Did you mean "${best}"?`
+    best ??= written.length >= 4 ? [...names].find((name) => name !== written && name.startsWith(written)) : undefined
+    return best === undefined ? undefined : `Did you mean "${best}"?${lookalike(written, best)}`
   }
+
+/** Two names that look the same on a screen: says which letter is not the one of the other. */
+function lookalike(written: string, name: string): string {
+  const [letter] = [...written, ...name].filter((one) => /[^\0-\x7f]/.test(one) && written.includes(one) !== name.includes(one))
+  return letter === undefined ? '' : ` The letter "${letter}" (${codePoint(letter)}) is only in one of them.`
+}
 
 /** Edits between two words: insertions, deletions, substitutions, and two neighbours swapped. */
 function distance(a: string, b: string): number {

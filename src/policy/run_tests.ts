@@ -4,6 +4,7 @@ import { policyDocument, type TestEntry } from './document.ts'
 import { evaluate } from './evaluate.ts'
 import { type Hujson, type Path, type Place, quote, readHujson } from './hujson.ts'
 import { identityScopes } from './identity_scopes.ts'
+import { didYouMean } from './nearest.ts'
 import type { Policy, Problem } from './policy.ts'
 import { mostProblems, newReport } from './report.ts'
 import type { Engine } from './rules.ts'
@@ -36,7 +37,9 @@ function resultOf(policy: Policy, hujson: Hujson, entry: TestEntry, path: Path):
   const result = { about: aboutOf(entry), ...hujson.place(path), expectations, problems: report.problems as Problem[] }
   const question = questionOf(policy, entry)
   if ('fault' in question) {
-    report.error([...path, question.at], question.fault)
+    const written = entry[question.at]
+    const hint = written === undefined ? undefined : didYouMean(written, [...policy.resources.keys(), ...namesOf(policy), registered])
+    report.error([...path, question.at], question.fault, { hint })
     return result
   }
   for (const [place, message] of unknownFacts(policy, entry)) report.error([...path, ...place], message)
@@ -45,7 +48,9 @@ function resultOf(policy: Policy, hujson: Hujson, entry: TestEntry, path: Path):
     for (const [i, item] of (entry[expected] ?? []).entries()) {
       const place = [...path, expected, i]
       if (item !== '*' && !question.items.includes(item)) {
-        report.error(place, `"${entry.app}" knows no "${item}" here. It knows ${[...new Set(['*', ...question.items])].join(', ')}.`)
+        report.error(place, `"${entry.app}" knows no "${item}" here. It knows ${[...new Set(['*', ...question.items])].join(', ')}.`, {
+          hint: didYouMean(item, question.items),
+        })
         continue
       }
       const asked = (item === '*' ? question.items : [item]).flatMap(question.ask)
@@ -65,13 +70,15 @@ const aboutOf = ({ src, app, dst, client, actor, from, with: held }: TestEntry):
     .filter(Boolean)
     .join(' ')
 
+const namesOf = (policy: Policy) => new Set([...policy.clients.values()].map(({ name }) => name))
+
 /** What one test may expect, and the questions that an item stands for: it is given where one of them is allowed; `*` is any item. */
 type Question =
   | { items: readonly string[]; ask: (item: string) => Asked[] }
   | { fault: string; at: 'src' | 'dst' | 'client' | 'actor' | 'from' }
 
 function questionOf(policy: Policy, entry: TestEntry): Question {
-  const names = new Set([...policy.clients.values()].map(({ name }) => name))
+  const names = namesOf(policy)
   const software = (name: string): ClientFacts | null =>
     name === registered ? { client_id: registered, name: null } : names.has(name) ? { client_id: name, name } : null
   const principal = principalOf(entry.src, entry)

@@ -40,14 +40,25 @@ export function reportSchemaIssues(report: Report, issues: readonly Issue[], roo
         const hint = typeof given === 'string' ? didYouMean(given, issue.values.map(String)) : undefined
         report.error(path, `${capital(nameOf(path))} must be ${allowed.join(' or ')}, not ${shown(given)}.`, { hint })
       }
+    } else if (issue.code === 'invalid_union' && nearestBranch(issue)) {
+      const nested = nearestBranch(issue) ?? []
+      reportSchemaIssues(report, nested.map((each) => ({ ...each, path: [...issue.path, ...each.path] })) as Issue[], root, schema)
     } else if (issue.code === 'invalid_key') {
       report.error(path, `${quote(String(path.at(-1)))}: ${issue.issues[0]?.message ?? issue.message}`, { at: 'key' })
+    } else if (issue.code === 'too_big' && 'note' in issue && issue.note === 'Integers must be within the safe integer range.') {
+      // The limit of the key itself says this in its own words.
     } else if (valueAt(root, path) === undefined) {
       report.error(path, typeSentence(path, '', undefined))
     } else {
       report.error(path, issue.message) // all others carry their sentence in the schema
     }
   }
+}
+
+/** Of "a list of these, or an object of those": what is wrong by the only branch whose type was meant. */
+function nearestBranch({ errors }: Extract<Issue, { code: 'invalid_union' }>): readonly Issue[] | null {
+  const [branch, ...others] = errors.filter((issues) => issues.every((issue) => issue.path.length > 0 || issue.code !== 'invalid_type'))
+  return branch && others.length === 0 ? (branch as Issue[]) : null
 }
 
 function typeSentence(path: Path, expected: string, given: unknown): string {

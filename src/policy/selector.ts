@@ -1,6 +1,6 @@
 /** The words that name people, machines and software in a policy: design and document say "selector". */
 import { type Prefix, parsePrefix } from './address.ts'
-import { quote } from './hujson.ts'
+import { codePoint, quote } from './hujson.ts'
 import { didYouMean, type Hint } from './nearest.ts'
 
 /**
@@ -54,6 +54,8 @@ const prefixes = ['group:', 'tag:', 'client:', 'autogroup:', 'spiffe://']
 /** One selector, or why it is none: a sentence and perhaps what was meant. */
 export function parseSelector(text: string): Selector | { refused: string; hint?: Hint | undefined } {
   if (text === '*') return { kind: 'people', text, key: peopleKey }
+  const invisible = /\p{Cf}/u.exec(text)?.[0]
+  if (invisible) return { refused: `${quote(text)} is no selector: it holds a character that nobody sees (${codePoint(invisible)}).` }
   // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what this refuses
   if (/[\s\u0000-\u001f\u007f,"]/.test(text))
     return { refused: `${quote(text)} is no selector: it holds a space, a comma, a quote or a control character.` }
@@ -64,11 +66,21 @@ export function parseSelector(text: string): Selector | { refused: string; hint?
   if (/^spiffe:\/\/[a-z0-9._-]+\/./.test(text)) return { kind: 'spiffe', text, key: `spiffe ${text}` } // no caller has one yet
   if (text.startsWith('spiffe:')) return { refused: `${quote(text)} is no SPIFFE ID; it looks like spiffe://trust-domain/path.` }
 
+  if (/^(group|tag|client):$/.test(text))
+    return { refused: `${quote(text)} names nothing; a name follows the colon, as in "${text}example".` }
+  if (text.includes('://')) return unknownKind(text)
+
   const domain = /^\*@([^@*/:]+)$/.exec(text)?.[1]
   if (domain) return { kind: 'domain', text, key: domainKey(domain) }
   if (text.includes('*')) return { refused: `${quote(text)} is no selector: a star stands alone, or before a domain as in *@example.com.` }
 
-  if (/^[\d.]+(\/.*)?$/.test(text) || text.includes('/') || /^[\da-f:.]*:[\da-f:.]*:[\da-f:.]*$/i.test(text)) return prefix(text)
+  if (/^@|@$/.test(text))
+    return {
+      refused: `${quote(text)} is no login name; it looks like alice@example.com.`,
+      hint: () => `Did you mean ${quote(text.startsWith('@') ? `*${text}` : text.slice(0, -1))}?`,
+    }
+
+  if (/^[\d.]+([/-].*)?$/.test(text) || text.includes('/') || /^[\da-f:.]*:[\da-f:.]*:[\da-f:.]*$/i.test(text)) return prefix(text)
   if (text.includes(':')) return unknownKind(text)
   if (text === '') return { refused: 'A selector may not be empty.' }
   return { kind: 'login', text, key: loginKey(text) }
