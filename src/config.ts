@@ -34,6 +34,10 @@ export const configSchema = z.strictObject({
     ),
   runtime_directory: z.string().min(1).optional().describe('Where the control socket is. Without it: `state_directory`.'),
   policy_file: z.string().min(1).describe('The policy file. See [policy.md](policy.md).'),
+  policy_watch: z
+    .boolean()
+    .default(true)
+    .describe('Whether the policy is loaded again when its file changes. Without it: `meshidp reload` or SIGHUP.'),
   secrets_directory: z
     .string()
     .min(1)

@@ -8,7 +8,7 @@ import { createGuardedFetch, type GuardedFetchOptions } from './clients/guarded_
 import { createMetadataDocuments } from './clients/metadata_document.ts'
 import { type Config, ConfigError } from './config.ts'
 import { nothingRecent } from './decide.ts'
-import type { ActivePolicy, Deps, Health, Log } from './deps.ts'
+import type { Deps, Log, PolicySource } from './deps.ts'
 import { endpointsOf } from './endpoints/index.ts'
 import { createGate } from './http/gate.ts'
 import { type Listeners, listen } from './http/listeners.ts'
@@ -17,8 +17,9 @@ import { createIdentity } from './identity/create_identity.ts'
 import { devMeshRanges } from './identity/dev_mesh.ts'
 import { startJanitor } from './janitor.ts'
 import { createJwts } from './keys/jwt.ts'
-import { allInWords, loadPolicy } from './load_policy.ts'
 import { createIdentifiers } from './oauth/identifier.ts'
+import { createPolicyInForce, type ReloadResult } from './policy_file/in_force.ts'
+import { watchFile } from './policy_file/watch.ts'
 import { openState } from './state.ts'
 import { setMeta } from './store/meta.ts'
 
@@ -37,13 +38,11 @@ export type DaemonOptions = {
 export type Daemon = {
   deps: Deps
   addresses: () => string[]
-  /** Loads the policy file again. Resolves with what came of it; the last good policy stays where it is not usable. */
-  reload: () => ReloadResult
+  /** Loads the policy file again, and says what came of it; the last good policy stays where it is not usable. */
+  reload: (source?: PolicySource) => ReloadResult
   /** Stops accepting, finishes what is being answered, closes the store. */
   close: () => Promise<void>
 }
-
-export type ReloadResult = { ok: true; hash: string } | { ok: false; problem: string; hash: string }
 
 export const systemClock = () => Math.floor(Date.now() / 1000)
 
@@ -60,9 +59,7 @@ export async function startDaemon({
     throw new ConfigError(
       'The development mesh believes whoever calls from 127.0.0.x, so its issuer must be http://localhost, not a name that others use.',
     )
-  let policy: ActivePolicy = loadPolicy(config, now())
-  const warn = () => policy.warnings.length > 0 && log.warn({ policy: policy.hash }, allInWords(config.policy_file, policy.warnings))
-  warn()
+  const policy = createPolicyInForce(config, { now, log })
   const state = await openState(config, { now, randomBytes, credentials })
   const closers: (() => Promise<void>)[] = [state.close]
   const closeAll = async () => {
@@ -95,7 +92,6 @@ export async function startDaemon({
 
     const named = (url: string) => deps.policy().clients.has(url)
     const { principal, origin, total } = config.limits.document_fetches
-    const health: Health = { policy_problem: null }
     const deps: Deps = {
       config,
       now,
@@ -109,22 +105,8 @@ export async function startDaemon({
       jwts: createJwts(keys),
       recent: nothingRecent(),
       perPrincipal: createRateLimit(config.limits.per_principal, () => performance.now()),
-      health,
-      policy: () => policy,
-    }
-
-    const reload = (): ReloadResult => {
-      try {
-        policy = loadPolicy(config, now())
-        health.policy_problem = null
-        log.info({ policy: policy.hash }, `policy ${policy.hash.slice(0, 12)} is in force`)
-        warn()
-        return { ok: true, hash: policy.hash }
-      } catch (error) {
-        health.policy_problem = (error as Error).message
-        log.error({ policy: policy.hash }, `The new policy is not usable, so the last good one stays in force.\n${health.policy_problem}`)
-        return { ok: false, problem: health.policy_problem, hash: policy.hash }
-      }
+      policyState: policy.state,
+      policy: policy.current,
     }
 
     const app = buildApp(deps)
@@ -132,11 +114,15 @@ export async function startDaemon({
     const listeners: Listeners = await listen(app, config, { identity, gate, log })
     closers.push(listeners.close)
     const { addresses } = listeners
-    const control: ControlServer = await startControl(join(config.runtime_directory, 'control.sock'), deps, { reload, addresses })
+    const control: ControlServer = await startControl(join(config.runtime_directory, 'control.sock'), deps, {
+      policyInForce: policy,
+      addresses,
+    })
     closers.push(control.close)
+    if (config.policy_watch) closers.push(watchFile(config.policy_file, { changed: policy.fileChanged, again: policy.mayHeal, log }).close)
     const janitor = startJanitor(deps)
     closers.push(janitor.stop)
-    return { deps, addresses, reload, close: closeAll }
+    return { deps, addresses, reload: policy.reload, close: closeAll }
   } catch (error) {
     await closeAll()
     throw error

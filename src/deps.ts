@@ -21,12 +21,34 @@ export type ActivePolicy = Policy & {
   secret_digests: ReadonlyMap<string, string>
   /** By URI, without a slash at its end. */
   resources_by_uri: ReadonlyMap<string, Resource>
-  /** When it came into force, seconds. */
+  /** When it came into force, seconds; and how. */
   loaded_at: number
+  source: PolicySource
 }
 
-/** What is wrong, for `/readyz` and `meshidp status`; null where nothing is. */
-export type Health = { policy_problem: string | null }
+/** What brought a policy: the daemon's start, SIGHUP, `meshidp reload`, a change of the file, `meshidp policy apply`. */
+export type PolicySource = 'start' | 'SIGHUP' | 'reload' | 'watch' | 'apply'
+
+/** How it stands with the policy: the one source for `/readyz`, `meshidp status`, pages and whatever else tells it. */
+export type PolicyState = {
+  file: string
+  /** Of that in force. */
+  hash: string
+  source: PolicySource
+  loaded_at: number
+  problem: PolicyProblem | null
+}
+
+/** The file on disk is not usable, so the last good policy is in force. */
+export type PolicyProblem = {
+  /** A line for each fault, with its place; not for strangers. */
+  message: string
+  /** Of the first fault in the text; null where it lies elsewhere. */
+  place: { line: number; column: number } | null
+  /** Seconds. */
+  since: number
+  source: PolicySource
+}
 
 export type Deps = {
   config: Config
@@ -46,7 +68,7 @@ export type Deps = {
   recent: Recent
   /** How often one person or tagged node may ask for something that writes, wherever they ask from. */
   perPrincipal: { take: (key: string) => number }
-  health: Health
+  policyState: () => PolicyState
   /** Read once a request, so that a reload in the middle changes nothing. */
   policy: () => ActivePolicy
 }

@@ -1,8 +1,8 @@
 /** What an admin can do, by name: the control socket serves these, and a command without a daemon calls them itself. */
 import { z } from 'zod'
-import type { ReloadResult } from '../daemon.ts'
 import type { Deps } from '../deps.ts'
 import { OAuthError } from '../oauth/error.ts'
+import type { PolicyInForce } from '../policy_file/in_force.ts'
 import { type Authorization, endAuthorization } from '../store/authorizations.ts'
 import { deleteClient, type StoredClient } from '../store/clients.ts'
 import { forgetConsent } from '../store/consents.ts'
@@ -10,7 +10,7 @@ import type { Decision } from '../store/decisions.ts'
 
 /** What the actions need; a command without a daemon has no mesh and no policy. */
 export type AdminDeps = Pick<Deps, 'store' | 'now'> & {
-  live?: Pick<Deps, 'identity' | 'policy' | 'health' | 'config'> & { reload: () => ReloadResult; addresses: () => string[] }
+  live?: Deps & { policyInForce: PolicyInForce; addresses: () => string[] }
 }
 
 type Action<Input extends z.ZodType = z.ZodType> = { input: Input; run: (deps: AdminDeps, input: z.output<Input>) => Promise<object> }
@@ -58,15 +58,14 @@ export const actions = new Map<string, Action>([
     'status',
     action(nothing, async ({ live }) => {
       if (!live) throw noDaemon()
-      const { hash, loaded_at } = live.policy()
+      const policy = live.policyState()
       const mesh = live.identity.status()
-      const problem = live.health.policy_problem
       return {
-        ready: mesh.running && problem === null,
+        ready: mesh.running && policy.problem === null,
         issuer: live.config.issuer,
         listening: live.addresses(),
         mesh,
-        policy: { file: live.config.policy_file, hash, loaded_at, problem },
+        policy,
       }
     }),
   ],
@@ -74,7 +73,7 @@ export const actions = new Map<string, Action>([
     'reload',
     action(nothing, async ({ live }) => {
       if (!live) throw noDaemon()
-      return live.reload()
+      return live.policyInForce.reload()
     }),
   ],
   [

@@ -14,11 +14,12 @@ export type ControlServer = { close: () => Promise<void> }
 /** Listens on the unix socket `path`: `POST /NAME` with the action's input as JSON. Throws ConfigError where it cannot. */
 export async function startControl(
   path: string,
-  { store, now, log, identity, policy, health, config }: Deps,
-  daemon: Pick<NonNullable<AdminDeps['live']>, 'reload' | 'addresses'>,
+  deps: Deps,
+  daemon: Pick<NonNullable<AdminDeps['live']>, 'policyInForce' | 'addresses'>,
 ): Promise<ControlServer> {
   const app = createCarrier()
-  const adminDeps: AdminDeps = { store, now, live: { identity, policy, health, config, ...daemon } }
+  const { store, now, log } = deps
+  const adminDeps: AdminDeps = { store, now, live: { ...deps, ...daemon } }
   app.post<{ Params: { name: string } }>('/:name', async (request, reply) => {
     const { name } = request.params
     const answer = await runAction(adminDeps, name, request.body).then(

@@ -1,5 +1,7 @@
 /** The commands that ask the daemon: a subcommand is an action, what follows are its arguments, and a shape in which people read the answer. */
 import { mostRows } from '../admin/actions.ts'
+import type { PolicyState } from '../deps.ts'
+import { sourceInWords } from '../http/policy_state.ts'
 import { OAuthError } from '../oauth/error.ts'
 import { ask, Refused } from './ask.ts'
 import { type Command, UsageError, type Values } from './command.ts'
@@ -115,15 +117,17 @@ const status: Record<string, Subcommand> = {
     words: [],
     shown({ ready, issuer, listening, mesh, policy }) {
       const { health } = mesh as { health: string[] }
-      const { file, hash, loaded_at, problem } = policy as Row
+      const { file, hash, source, loaded_at, problem } = policy as PolicyState
       return record({
         ready: ready ? 'yes' : 'no',
         issuer,
         listening,
         mesh: meshInWords(mesh as Row),
         ...(health.length > 0 && { health: health.join('\n') }),
-        policy: `${file}, ${text(hash).slice(0, 12)}, in force since ${shownTime(loaded_at)}`,
-        ...(problem !== null && { problem: `The file is not usable now, so the last good policy stays in force.\n${problem}` }),
+        policy: `${file}, ${hash}, loaded ${shownTime(loaded_at)} ${sourceInWords[source]}`,
+        ...(problem && {
+          problem: `The file was found not usable ${shownTime(problem.since)} ${sourceInWords[problem.source]}, so the last good policy stays in force.\n${problem.message}`,
+        }),
       })
     },
   },

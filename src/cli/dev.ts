@@ -116,7 +116,7 @@ const welcome = ({ config: { issuer, secrets_directory, policy_file }, configFil
        curl --interface 127.0.0.5 ${issuer}/register --json '{"redirect_uris":["http://127.0.0.1/cb"]}'
        npm run -s meshidp -- decisions list${told(configFile)}
 
-  The policy is ${relative('', policy_file)}; edit it, then: npm run -s meshidp -- reload${told(configFile)}
+  The policy is ${relative('', policy_file)}; edit it: it is loaded as soon as it is saved.
   Secrets of its clients are in ${secrets_directory}. Stop with Ctrl-C; tokens outlive it.
 `
 
@@ -162,7 +162,7 @@ export const dev: Command = {
       ...(policyFile !== undefined && { policyFile }),
     })
     terminal.write(welcome(development))
-    await terminal.untilStopped(() => development.daemon.reload())
+    await terminal.untilStopped(() => development.daemon.reload('SIGHUP'))
     await development.close()
     return 0
   },

@@ -1,3 +1,4 @@
+import type { PolicyProblem } from '../deps.ts'
 import type { Endpoint } from '../http/endpoint.ts'
 import { json } from '../http/endpoint.ts'
 
@@ -15,27 +16,26 @@ export const readyz: Endpoint = {
   methods: ['GET'],
   cost: 'free',
   async handle(deps) {
-    const policy = deps.policy()
+    const { hash, source, loaded_at, problem } = deps.policyState()
     const mesh = deps.identity.status()
     const store = await deps.store.meta.find('tailnet').then(
       () => 'ok',
       () => 'cannot be read',
     )
-    const problem = deps.health.policy_problem
     const ready = mesh.running && store === 'ok' && problem === null
     return json(
       {
         ready,
         mesh: mesh.state,
         store,
-        policy: {
-          hash: policy.hash,
-          loaded_at: policy.loaded_at,
-          ...(problem !== null && { problem: 'the file on disk is not usable; the last good one is in force' }),
-        },
+        policy: { hash, source, loaded_at, ...(problem && { problem: forStrangers(problem) }) },
       },
       ready ? 200 : 503,
       ready ? {} : { 'retry-after': '5' },
     )
   },
 }
+
+/** Where, and not what: anybody of the mesh may ask. */
+const forStrangers = ({ place }: PolicyProblem): string =>
+  `the file on disk is not usable${place ? ` (line ${place.line}, column ${place.column})` : ''}; the last good one is in force`

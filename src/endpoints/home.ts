@@ -1,13 +1,15 @@
 import { findKnownClient } from '../clients/find.ts'
-import type { Deps } from '../deps.ts'
+import type { ActivePolicy, Deps, PolicyState } from '../deps.ts'
 import { momentInWords } from '../http/duration.ts'
 import type { Endpoint } from '../http/endpoint.ts'
 import { html } from '../http/html.ts'
 import { contentSecurityPolicy, page, stylePath, styleSheet } from '../http/page.ts'
+import { policyInWords } from '../http/policy_state.ts'
 import { OAuthError } from '../oauth/error.ts'
 import { pathOf } from '../oauth/issuer.ts'
 import { optional, parseForm, refuseRepeated } from '../oauth/parse.ts'
 import type { UserPrincipal } from '../oauth/principal.ts'
+import { evaluate } from '../policy/index.ts'
 import type { Authorization } from '../store/authorizations.ts'
 import { resourceByUri } from '../tokens/subject.ts'
 
@@ -22,6 +24,7 @@ export const home: Endpoint = {
     const caller = await deps.identity.identify(request.connection)
     const base = pathOf(deps.config.issuer)
     const { principal } = caller
+    const policy = deps.policy()
     const who = !principal
       ? html`<p>To this server you are nobody. ${caller.sentence}</p>`
       : principal.kind === 'user'
@@ -33,19 +36,33 @@ ${principal.groups && principal.groups.length > 0 && html`<p class="quiet">Group
       'Who you are',
       html`<h1>Who you are</h1>
 ${who}
-${principal?.kind === 'user' && (await signIns(deps, principal, pageOf(request.query)))}
+${principal?.kind === 'user' && (await signIns(deps, policy, principal, pageOf(request.query)))}
 <h2>This server</h2>
 <dl>
 <dt>Issuer</dt><dd><code>${deps.config.issuer}</code></dd>
 <dt>For applications</dt><dd><a href="${base}/.well-known/openid-configuration">OpenID Connect</a>, <a href="${base}/.well-known/oauth-authorization-server">OAuth</a></dd>
-<dt>Policy</dt><dd><code>${deps.policy().hash.slice(0, 12)}</code></dd>
+<dt>Policy</dt><dd><code>${policy.hash.slice(0, 12)}</code></dd>
 </dl>
+${principal?.kind === 'user' && isAdmin(deps, policy, principal) && forAdmins(deps.policyState())}
 <p class="quiet last">Nobody types a password here: the mesh says who calls, and a policy file says what they may do.</p>`,
       200,
       { 'content-security-policy': `${contentSecurityPolicy}; form-action 'self'` },
     )
   },
 }
+
+/** Whether the policy lets this person see how it stands with the policy. */
+const isAdmin = (deps: Deps, policy: ActivePolicy, principal: UserPrincipal): boolean =>
+  evaluate(policy, { app: 'admin', principal, access: 'read' }, deps.now()).allowed
+
+/** What strangers do not see: how the policy came, and what is wrong with the file. */
+const forAdmins = (state: PolicyState) => html`<h2>For admins</h2>
+<p>${policyInWords(state)}</p>
+${state.problem?.message.split('\n').map((line) => html`<p class="notice">${line}</p>`)}
+<dl>
+<dt>File</dt><dd><code>${state.file}</code></dd>
+<dt>SHA-256</dt><dd><code>${state.hash}</code></dd>
+</dl>`
 
 /** `before`: the id of the last one on the page before this. Throws `invalid_request` for what is no id. */
 function pageOf(query: string): { before?: string } {
@@ -58,10 +75,9 @@ function pageOf(query: string): { before?: string } {
 }
 
 /** What software may do in this person's name, newest first, each with a button that ends it. */
-async function signIns(deps: Deps, { user_id }: UserPrincipal, from: { before?: string }) {
+async function signIns(deps: Deps, policy: ActivePolicy, { user_id }: UserPrincipal, from: { before?: string }) {
   const found = await deps.store.authorizations.ofUser(user_id, deps.now(), { ...from, limit: atOnce + 1 })
   const shown = found.slice(0, atOnce)
-  const policy = deps.policy()
   const ids = [...new Set(shown.map(({ client_id }) => client_id))]
   const clients = new Map(await Promise.all(ids.map(async (id) => [id, await findKnownClient(deps, policy, id)] as const)))
   const base = pathOf(deps.config.issuer)

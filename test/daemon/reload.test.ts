@@ -30,7 +30,10 @@ suite('reload', { concurrency: true }, () => {
     const [status, reload] = await Promise.all([run('status'), run('reload')])
     assert.equal(status.code, 1)
     assert.match(status.stdout, /^ready +no$/m)
-    assert.match(status.stdout, /^problem\n {2}The file is not usable now, so the last good policy stays in force\.\n {2}\S/m)
+    assert.match(
+      status.stdout,
+      /^problem\n {2}The file was found not usable \S+ \S+Z \S.*, so the last good policy stays in force\.\n {2}\S/m,
+    )
     assert.equal(reload.code, 1)
     assert.match(reload.stdout, new RegExp(`^The last good policy \\(${hash}\\) stays in force:\nThe policy file cannot be read: `))
 

@@ -231,7 +231,10 @@ test('a policy file that cannot be used leaves the last good one in force, and s
   const ready = await alice.send('/readyz')
   assert.equal(ready.status, 503)
   const policy = ready.json().policy as Record<string, string>
-  assert.deepEqual([policy.hash, policy.problem], [hash, 'the file on disk is not usable; the last good one is in force'])
+  assert.deepEqual(
+    [policy.hash, policy.problem],
+    [hash, 'the file on disk is not usable (line 1, column 15); the last good one is in force'],
+  )
   assert.equal((await alice.signIn(await alice.register(), wiki)).scope, 'wiki:read')
   assert.equal(started.setPolicy(changedPolicy(() => undefined)).ok, true)
   assert.equal((await alice.send('/readyz')).status, 200)

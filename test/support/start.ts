@@ -100,7 +100,8 @@ async function startIn(t: TestContext, directory: string, port: number, clock: C
     log,
     page: false,
     now: clock.now,
-    more: { ...(options.path && { issuer: `http://localhost:${port}${options.path}` }), ...options.config },
+    // `setPolicy` loads at once; and the file lies beside the database, where every commit would wake the watch.
+    more: { policy_watch: false, ...(options.path && { issuer: `http://localhost:${port}${options.path}` }), ...options.config },
     policyFile,
     ...(options.fetch && { fetch: options.fetch }),
     ...(options.randomBytes && { randomBytes: options.randomBytes }),
