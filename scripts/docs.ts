@@ -8,7 +8,7 @@ import { z } from 'zod'
 import type { Terminal } from '../src/cli/command.ts'
 import { commands, run } from '../src/cli/index.ts'
 import { configSchema } from '../src/config.ts'
-import { policyDocument } from '../src/policy/document.ts'
+import { policyJsonSchema } from '../src/policy/json_schema.ts'
 import { areas, type Covering, gapsOf, threatsTable } from './threats.ts'
 
 const root = fileURLToPath(new URL('../', import.meta.url))
@@ -85,7 +85,7 @@ async function commandLine(): Promise<string> {
   return `${parts.join('\n\n')}\n`
 }
 
-const policySchema = () => `${JSON.stringify({ title: 'The policy file of meshidp', ...jsonSchema(policyDocument) }, null, 2)}\n`
+const policySchema = () => `${JSON.stringify(policyJsonSchema(), null, 2)}\n`
 
 /** A string that ends in `[threats 1, 2]`, in any quotes. */
 const titled = /(['"`])((?:\\.|(?!\1)[^\\\n])*?) *\[threats ([\d, ]+)\]\1/g

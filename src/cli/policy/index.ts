@@ -1,9 +1,11 @@
 /** The commands about policy files; each is a file here. */
 import type { Command, Terminal, Values } from '../command.ts'
 import { check } from './check.ts'
+import { fmt } from './fmt.ts'
 import { formatOf } from './format.ts'
 import { forGithub, shownProblems } from './problems.ts'
 import { Unsound } from './read_file.ts'
+import { schema } from './schema.ts'
 import { test } from './test.ts'
 
 /** For commands that need a usable policy: where it is none, its problems are the answer. `code`: then the exit code. */
@@ -27,4 +29,6 @@ const soundOr = (code: 1 | 2, command: Command): Command => ({
 export const policyCommands: [string, Command][] = [
   ['policy check', check],
   ['policy test', soundOr(1, test)],
+  ['policy fmt', soundOr(2, fmt)],
+  ['policy schema', schema],
 ]
