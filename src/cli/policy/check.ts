@@ -1,4 +1,5 @@
-import { type Policy, type Problem, testResults } from '../../policy/index.ts'
+import { systemClock } from '../../daemon.ts'
+import { expiryWarnings, type Policy, type Problem, testResults } from '../../policy/index.ts'
 import type { Command } from '../command.ts'
 import { paintFor } from '../paint.ts'
 import { formatOf, formatOptions } from './format.ts'
@@ -12,7 +13,11 @@ function checked(file: PolicyFile): Checked {
   try {
     const policy = compiled(file)
     const results = testResults(policy)
-    return { policy, problems: [...policy.warnings, ...results.flatMap(({ problems }) => problems)], tests: results.length }
+    return {
+      policy,
+      problems: [...policy.warnings, ...expiryWarnings(policy, systemClock()), ...results.flatMap(({ problems }) => problems)],
+      tests: results.length,
+    }
   } catch (error) {
     if (error instanceof Unsound) return { policy: null, problems: error.problems, tests: 0 }
     throw error
