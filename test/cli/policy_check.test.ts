@@ -121,12 +121,15 @@ test('policy check: colours on a terminal only, and not where NO_COLOR forbids t
 })
 
 test('policy check: nothing in the file can move the cursor, paint, or turn the direction of writing; wide letters keep the caret in place', async (t) => {
-  const file = written(t, '{\t"grants": [ /* \u001b]0;x\u0007 \u202e 漢字 */ 7 ] }')
+  const file = written(t, '{\t"grants": [ /* \u001b]0;x\u0007 \u200f 漢字 */ 7 ] }')
   const { stdout } = await printed(['policy', 'check', file])
   const [, line = '', caret = ''] = stdout.split('\n')
-  for (const sign of ['\u001b', '\u0007', '\u202e']) assert.ok(!stdout.includes(sign))
+  for (const sign of ['\u001b', '\u0007', '\u200f']) assert.ok(!stdout.includes(sign))
   assert.equal(line, '  1 │ { "grants": [ /* \uFFFD]0;x\uFFFD \uFFFD 漢字 */ 7 ] }')
   assert.equal(caret.indexOf('^'), line.indexOf('7') + 2, 'each of the two takes two places')
+
+  const turned = (await printed(['policy', 'check', written(t, '{ /* \u202e */ "grants": 7 }')])).stdout.split('\n')
+  assert.deepEqual(turned.slice(1, 3), ['  1 │ { /* \uFFFD */ "grants": 7 }', '    │      ^'])
 })
 
 test('policy test: every test with what it expects and what it got; exit code 1 where one fails', async (t) => {
