@@ -1044,7 +1044,7 @@ test('bytes that are not UTF-8 are refused where they stand, and never become an
   const file = join(directory, 'policy.hujson')
   const load = (...parts: (string | readonly number[])[]) => {
     writeFileSync(file, Buffer.concat(parts.map((part) => Buffer.from(part as string))))
-    loadPolicy({ policy_file: file, secrets_directory: directory } as Config, 0)
+    loadPolicy({ policy_file: file, secrets_directory: directory } as Config, { source: 'start', loaded_at: 0 })
   }
   const refused = (message: string) => (error: unknown) => error instanceof PolicyError && error.message === `${file}:${message}`
   const before = '{\n  "groups": { "group:'
