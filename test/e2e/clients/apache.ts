@@ -32,7 +32,7 @@ async function serveBehind(t: TestContext): Promise<number> {
 }
 
 /** Starts it on that port with `lines` of configuration; resolves when it serves. It ends with the test, and leaves nothing behind. */
-export async function startApache(t: TestContext, port: number, lines: string): Promise<{ said: () => string }> {
+export async function startApache(t: TestContext, port: number, lines: string, env: Record<string, string> = {}): Promise<void> {
   const folder = temporaryDirectory(t)
   const behind = await serveBehind(t)
   const run = join(folder, 'run')
@@ -67,7 +67,7 @@ ${lines}
   t.after(() => end()) // Before it would be killed: it takes its semaphores and files with it.
   const apache = spawned(t, program, ['-f', join(folder, 'apache.conf'), '-D', 'FOREGROUND'], {
     cwd: folder,
-    env: { TMPDIR: run },
+    env: { ...env, TMPDIR: run },
     group: true,
   })
   end = apache.end
@@ -80,5 +80,4 @@ ${lines}
     if (over) throw new Error(`Apache ended: ${said()}`)
     return said().includes('resuming normal operations')
   })
-  return { said }
 }

@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict'
+import { readFileSync } from 'node:fs'
 import { type TestContext, test } from 'node:test'
+import { parse } from 'jsonc-parser'
 import { type BrowserSession, browserSession } from '../../support/browser_session.ts'
 import { changedPolicy, policyClient } from '../../support/example_policy.ts'
 import { freePort, start } from '../../support/start.ts'
@@ -7,7 +9,7 @@ import { withoutApache as skip, startApache } from './apache.ts'
 import { startWithApplication } from './application.ts'
 
 /** All but the first page wants to know who asks; `more` adds to its configuration. */
-async function serveRota(t: TestContext, more = '') {
+async function serveRota(t: TestContext, more: (origin: string) => string = () => '') {
   const application = await startWithApplication(t, { paths: ['/signed-in'] })
   const { started, origin, client_id, client_secret } = application
   await startApache(
@@ -21,7 +23,7 @@ OIDCCryptoPassphrase "keeps the sessions of this server"
 OIDCPKCEMethod S256
 OIDCScope "openid profile email groups"
 OIDCRemoteUserClaim preferred_username
-${more}
+${more(origin)}
 <Location />
   AuthType openid-connect
   Require valid-user
@@ -86,10 +88,15 @@ test('mod_auth_openidc 2.4: RFC 9207 §2: whom the policy does not let in stays 
   assert.match(page.text, /SSO to this module without specifying a &quot;target_link_uri&quot;/)
 })
 
+test('mod_auth_openidc 2.4: RFC 9207 §2: with OIDCDefaultURL it begins a sign-in at each refusal, without end', { skip }, async (t) => {
+  const { started, origin } = await serveRota(t, (at) => `OIDCDefaultURL ${at}/rota`)
+  await assert.rejects(browserSession(started.mallory).open(`${origin}/rota`), /led on and on/)
+})
+
 test('mod_auth_openidc 2.4: OAuth 2.0 Form Post Response Mode §2: with OIDCResponseMode form_post, its page says why somebody is not let in', {
   skip,
 }, async (t) => {
-  const { started, origin } = await serveRota(t, 'OIDCResponseMode form_post')
+  const { started, origin } = await serveRota(t, () => 'OIDCResponseMode form_post')
   const opened = async (browser: BrowserSession) => browser.submit(await browser.open(`${origin}/rota`))
   assert.match((await opened(browserSession(started.mallory))).text, /access_denied.*mallory@other\.com may not sign in to client:rota/)
   assert.equal((await opened(browserSession(started.alice))).json().user, 'alice@example.com')
@@ -132,4 +139,17 @@ OIDCCryptoPassphrase "keeps what this server was told"
     assert.equal(refused.status, 401)
     assert.match(refused.headers.get('www-authenticate') ?? '', /^Bearer error="invalid_token"/)
   }
+})
+
+test('docs/clients.md: the example for mod_auth_openidc signs alice in, with the policy beside it', { skip }, async (t) => {
+  const document = readFileSync(new URL('../../../docs/clients.md', import.meta.url), 'utf8')
+  const [, grants = ''] = /^### The policy for the examples$[\s\S]*?^```jsonc\n([\s\S]*?)^```$/m.exec(document) ?? []
+  const [, entry = '', lines = ''] = /^### mod_auth_openidc\n+```jsonc\n([\s\S]*?)^```\n+```apache\n([\s\S]*?)^```$/m.exec(document) ?? []
+  const port = await freePort()
+  const at = (text: string) => text.replaceAll('localhost:3000', `localhost:${port}`)
+  const started = await start(t, { policy: JSON.stringify({ ...parse(grants), ...parse(at(entry)) }) })
+  const { client_secret } = policyClient(started, 'rota')
+  await startApache(t, port, at(lines).replaceAll('http://localhost:8484', started.issuer), { CLIENT_SECRET: client_secret })
+  const { user } = (await browserSession(started.alice).open(`http://localhost:${port}/`)).json()
+  assert.equal(user, 'alice@example.com')
 })
