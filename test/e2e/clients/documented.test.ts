@@ -44,10 +44,11 @@ test('docs/clients.md: each version that it names is the one that the tests run'
   const read = (path: string) => JSON.parse(readFileSync(new URL(path, import.meta.url), 'utf8'))
   const named = [...document.matchAll(/^\| `([@\w/-]+)` +\| (\d\S*) /gm)]
   assert.ok(named.length >= 5)
-  const { dependencies } = read('package.json')
-  for (const [, name = '', version] of named) {
-    const folder = name in dependencies ? 'node_modules' : '../../../node_modules'
-    assert.equal(version, read(`${folder}/${name}/package.json`).version, name)
+  const folders = { node_modules: 'package.json', '../../../node_modules': '../../../package.json' }
+  for (const [folder, list] of Object.entries(folders)) {
+    const { dependencies, devDependencies } = read(list)
+    for (const [, name = '', version] of named)
+      if (name in { ...dependencies, ...devDependencies }) assert.equal(version, read(`${folder}/${name}/package.json`).version, name)
   }
 })
 
