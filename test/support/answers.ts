@@ -27,7 +27,8 @@ const entities = new Map([
   ['&#39;', "'"],
   ['&amp;', '&'],
 ])
-const unescaped = (html: string) => html.replaceAll(/&(?:lt|gt|quot|#39|amp);/g, (entity) => entities.get(entity) ?? entity)
+/** Text of an attribute or of escaped HTML. */
+export const unescaped = (html: string) => html.replaceAll(/&(?:lt|gt|quot|#39|amp);/g, (entity) => entities.get(entity) ?? entity)
 
 /** What a person reads on a page, in one line. */
 export const textOf = ({ text }: Answer): string =>

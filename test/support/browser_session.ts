@@ -1,4 +1,5 @@
 /** A person's browser without a screen: it keeps cookies, follows redirects from one origin to another, and sends forms, all from the person's own machine. */
+import { unescaped } from './answers.ts'
 import type { Answer, Person } from './person.ts'
 
 export type Page = Answer & {
@@ -16,9 +17,10 @@ export type BrowserSession = {
   post: (url: string | URL, json: unknown) => Promise<Answer>
 }
 
-const entities: Record<string, string> = { '&amp;': '&', '&lt;': '<', '&gt;': '>', '&quot;': '"', '&#39;': "'" }
-const attribute = (tag: string, name: string) =>
-  new RegExp(` ${name}="([^"]*)"`).exec(tag)?.[1]?.replaceAll(/&(?:amp|lt|gt|quot|#39);/g, (entity) => entities[entity] ?? entity)
+const attribute = (tag: string, name: string) => {
+  const [, written] = new RegExp(` ${name}="([^"]*)"`).exec(tag) ?? []
+  return written === undefined ? undefined : unescaped(written)
+}
 
 const longestWay = 10
 
