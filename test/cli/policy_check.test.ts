@@ -35,7 +35,7 @@ test('policy check: a grant that has expired is warned of', async (t) => {
   const grant = `{ "src": ["*"], "app": { "register": [{}] }, "expires": "2020-01-31" }`
   const { code, stdout } = await printed(['policy', 'check', written(t, `{ "grants": [${grant}] }`)])
   assert.equal(code, 0)
-  assert.match(stdout, /:1:69: warning: Grant 1 has expired \(2020-01-31\)/)
+  assert.match(stdout, /:1:70: warning: Grant 1 has expired \(2020-01-31\)/)
 })
 
 test('policy check: a problem is FILE:LINE:COLUMN, a sentence, and the line with a caret; exit code 1 [threats 376]', async (t) => {
