@@ -7,7 +7,7 @@ import type { ActivePolicy, Deps } from './deps.ts'
 import { type ErrorCode, OAuthError } from './oauth/error.ts'
 import { idOf } from './oauth/identifier.ts'
 import type { Principal } from './oauth/principal.ts'
-import { type Allowed, type Asked, type DenialReason, type Denied, evaluate } from './policy/index.ts'
+import { type Allowed, type Asked, type DenialReason, type Denied, evaluate, identityText, questionText } from './policy/index.ts'
 import { countDenial, type Decision, insertDecision, keepRecord } from './store/decisions.ts'
 import type { Write } from './store/engine.ts'
 
@@ -44,6 +44,8 @@ export type Facts = {
   /** The resource's URI. */
   resource?: string | null
   authorization_id?: string
+  /** Of a request that it was not the policy that decided. */
+  scopes?: readonly string[]
   /** Further facts for the audit, such as members of a registration that were ignored. */
   detail?: Record<string, unknown>
 }
@@ -63,7 +65,7 @@ const identityDigests = new WeakMap<Principal, { digest: string; body: string }>
 function identityRecord(principal: Principal) {
   let record = identityDigests.get(principal)
   if (!record) {
-    const body = JSON.stringify({ ...principal, capabilities: Object.fromEntries(principal.capabilities) })
+    const body = identityText(principal)
     record = { digest: sha256(body), body }
     identityDigests.set(principal, record)
   }
@@ -90,6 +92,7 @@ async function rowOf(
   policy: ActivePolicy,
   principal: Principal | null,
   facts: Facts,
+  asked: Asked | null,
   at: number,
 ): Promise<Omit<Decision, 'id' | 'outcome'>> {
   const [policyDigest, identity] = await Promise.all([
@@ -108,16 +111,15 @@ async function rowOf(
     node_id: principal?.node.id ?? null,
     client_id: facts.client_id ?? null,
     resource: facts.resource ?? null,
-    scopes: null,
+    scopes: (asked && 'scopes' in asked ? asked.scopes : facts.scopes)?.join(' ') ?? null,
     granted: null,
+    question: asked && questionText(asked),
     authorization_id: facts.authorization_id ?? null,
     detail: facts.detail ? JSON.stringify(facts.detail) : null,
     policy: policyDigest,
     identity,
   }
 }
-
-const scopesOf = (asked: Asked) => ('scopes' in asked ? asked.scopes.join(' ') : null)
 
 /**
  * Asks the policy. Allowed: the verdict, and the writes that the deed must commit with its own. Denied: the row is on disk already, and
@@ -134,9 +136,9 @@ export async function decide(
   const verdict = evaluate(policy, asked, deps.now())
   if (!verdict.allowed) throw await refuse(deps, policy, asked, facts, verdict)
   const at = deps.now()
-  const row = await rowOf(deps, policy, asked.principal, { ...facts, ...made }, at)
+  const row = await rowOf(deps, policy, asked.principal, { ...facts, ...made }, asked, at)
   const id = deps.newId()
-  const writes = [insertDecision({ ...row, id, outcome: 'allowed', scopes: scopesOf(asked), granted: verdict.scopes.join(' ') })]
+  const writes = [insertDecision({ ...row, id, outcome: 'allowed', granted: verdict.scopes.join(' ') })]
   return { verdict, decision_id: id, writes }
 }
 
@@ -149,7 +151,7 @@ export async function refuse(
   { reason, sentence, near, reasons }: Denied,
 ): Promise<OAuthError> {
   const said = [sentence, ...near].join(' ')
-  const id = await recordDenial(deps, policy, asked.principal, facts, reason, said, scopesOf(asked))
+  const id = await recordDenial(deps, policy, asked.principal, facts, reason, said, asked)
   return new OAuthError(refusals[facts.entry][reason], `${said} Ask an admin, and mention decision ${id}.`, {
     decision_id: id,
     denial: { sentence, near, reasons },
@@ -158,7 +160,7 @@ export async function refuse(
 
 /**
  * Writes a denial's row; the same facts on one day are one row with a count, so that nobody fills the disk. Within a minute only the first of
- * them is written at once. Resolves with the decision's id.
+ * them is written at once. Resolves with the decision's id. `asked`: what the policy was asked, where that made the difference.
  */
 export async function recordDenial(
   deps: Deps,
@@ -167,7 +169,7 @@ export async function recordDenial(
   facts: Facts,
   reason: string,
   sentence: string,
-  scopes: string | null = null,
+  asked: Asked | null = null,
 ): Promise<string> {
   const at = deps.now()
   // Only what the caller cannot make up at will: with the scopes or the sentence in it, one person could fill the disk.
@@ -180,8 +182,8 @@ export async function recordDenial(
     last.since++
     return id
   }
-  const row = await rowOf(deps, policy, principal, facts, at)
-  await deps.store.commit([countDenial({ ...row, id, outcome: 'denied', reason, sentence, scopes, count: 1 + (last?.since ?? 0) })])
+  const row = await rowOf(deps, policy, principal, facts, asked, at)
+  await deps.store.commit([countDenial({ ...row, id, outcome: 'denied', reason, sentence, count: 1 + (last?.since ?? 0) })])
   if (denials.size >= mostRemembered) denials.clear()
   denials.set(id, { at, since: 0 })
   return id

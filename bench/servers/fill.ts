@@ -130,6 +130,12 @@ export async function fill(file: string, rows: number, resource: string, progres
       scopes: 'openid email read',
       granted: 'openid email read',
       authorization_id: entry === 'authorize' ? null : id,
+      question: JSON.stringify({
+        app: 'authorize',
+        client: { client_id, name: null },
+        resource: 'resource:bench',
+        scopes: ['openid', 'email', 'read'],
+      }),
       detail: null,
       policy,
       identity,

@@ -6,7 +6,7 @@ import type { PolicyInForce } from '../policy_file/in_force.ts'
 import { type Authorization, endAuthorization } from '../store/authorizations.ts'
 import { deleteClient, type StoredClient } from '../store/clients.ts'
 import { forgetConsent } from '../store/consents.ts'
-import type { Decision } from '../store/decisions.ts'
+import type { Decision, KeptRecord } from '../store/decisions.ts'
 
 /** What the actions need; a command without a daemon has no mesh and no policy. */
 export type AdminDeps = Pick<Deps, 'store' | 'now'> & {
@@ -50,6 +50,9 @@ async function authorizationOf({ store }: AdminDeps, id: string): Promise<Author
   if (!authorization) throw new OAuthError('not_found', `There is no authorization ${id}. See: meshidp authorizations list`)
   return authorization
 }
+
+/** Who a recorded identity is, as people call them. */
+const calledBy = (identity: { kind: string; login?: string; node: { name: string } }) => identity.login ?? identity.node.name
 
 const noDaemon = () => new OAuthError('not_found', 'No daemon is running on this state.')
 
@@ -128,6 +131,50 @@ export const actions = new Map<string, Action>([
     ),
   ],
   [
+    'decisions.page',
+    action(
+      z.strictObject({ since: z.int(), before: z.strictObject({ last_at: z.int(), id: z.string() }).nullable().default(null), limit }),
+      ({ store }, { limit, ...place }) => page('decisions', limit, (limit) => store.decisions.page({ ...place, limit })),
+    ),
+  ],
+  [
+    'records.show',
+    action(z.strictObject({ digests: z.array(z.string()).max(mostRows) }), async ({ store }, { digests }) => {
+      const found = await Promise.all(digests.map((digest) => store.decisions.record(digest)))
+      return { records: Object.fromEntries(found.flatMap((record) => (record ? [[record.digest, record.body]] : []))) }
+    }),
+  ],
+  [
+    'identities.list',
+    action(
+      z.strictObject({ before: z.strictObject({ used_at: z.int(), digest: z.string() }).nullable().default(null), limit }),
+      ({ store }, { limit, before }) => page('identities', limit, (limit) => store.decisions.identities({ before, limit })),
+    ),
+  ],
+  [
+    'identities.last',
+    action(z.strictObject({ principal: z.string() }), async ({ store }, { principal }) => {
+      let before: KeptRecord | null = null
+      for (;;) {
+        const records: KeptRecord[] = await store.decisions.identities({
+          before: before && { used_at: before.used_at, digest: before.digest },
+          limit: 200,
+        })
+        const found = records.find(({ body }) => calledBy(JSON.parse(body)) === principal)
+        before = records.at(-1) ?? null
+        if (found || !before) return { identity: found?.body ?? null, used_at: found?.used_at ?? null }
+        await new Promise(setImmediate) // others wait for this thread too
+      }
+    }),
+  ],
+  [
+    'policy.show',
+    action(nothing, async ({ live }) => {
+      if (!live) throw noDaemon()
+      return { ...live.policyState(), text: live.policy().text }
+    }),
+  ],
+  [
     'decisions.show',
     action(z.strictObject({ id: z.string() }), async ({ store }, { id }) => {
       const decision: Decision | undefined = await store.decisions.find(id)
@@ -138,6 +185,7 @@ export const actions = new Map<string, Action>([
       ])
       return {
         ...decision,
+        question: decision.question && JSON.parse(decision.question),
         detail: decision.detail && JSON.parse(decision.detail),
         records: { policy: policy?.body ?? null, identity: identity ? JSON.parse(identity.body) : null },
       }

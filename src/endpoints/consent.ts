@@ -128,7 +128,8 @@ async function deny(deps: Deps, answered: Answered): Promise<Reply> {
   const { request, policy, client, principal, ticket, pending, now } = answered
   await deps.store.commit([consumeTicket(ticket, now)])
   const sentence = `${principal.login} said no.`
-  const decision_id = await recordDenial(deps, policy, principal, factsOf(answered), 'person', sentence, pending.request.scopes.join(' '))
+  const facts = { ...factsOf(answered), scopes: pending.request.scopes }
+  const decision_id = await recordDenial(deps, policy, principal, facts, 'person', sentence)
   const error = new OAuthError('access_denied', `${sentence} Decision ${decision_id}.`, { decision_id })
   return sendBack(deps, request, { ...pending.request, client }, error)
 }

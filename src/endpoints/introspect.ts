@@ -41,9 +41,10 @@ async function mayLookAt(deps: Deps, policy: ActivePolicy, client: Client, { kin
   if (authorization.client_id === client.client_id) return true
   const resource = authorization.resource === null ? undefined : resourceByUri(policy, authorization.resource)
   if (kind !== 'access_token' || !resource) return false
-  const verdict = evaluate(policy, { app: 'introspect', principal: null, client: client.facts, resource: resource.name }, deps.now())
+  const asked = { app: 'introspect', principal: null, client: client.facts, resource: resource.name } as const
+  const verdict = evaluate(policy, asked, deps.now())
   const facts = { entry: 'introspect', client_id: client.client_id, resource: resource.uri } as const
-  if (!verdict.allowed) await recordDenial(deps, policy, null, facts, verdict.reason, [verdict.sentence, ...verdict.near].join(' '))
+  if (!verdict.allowed) await recordDenial(deps, policy, null, facts, verdict.reason, [verdict.sentence, ...verdict.near].join(' '), asked)
   return verdict.allowed
 }
 
@@ -59,8 +60,8 @@ async function introspected(deps: Deps, policy: ActivePolicy, token: ResolvedTok
       resource: authorization.resource,
       authorization_id: authorization.id,
     } as const
-    const { principal, why } = worth.dead
-    await recordDenial(deps, policy, principal, { ...facts, detail: { login: authorization.login } }, why.reason, why.sentence)
+    const { principal, why, asked } = worth.dead
+    await recordDenial(deps, policy, principal, { ...facts, detail: { login: authorization.login } }, why.reason, why.sentence, asked)
     return undefined
   }
   const { principal, scopes } = worth.live

@@ -25,9 +25,10 @@ export const userinfo: Endpoint = {
 
     const worth = await liveScopes(deps, policy, authorization, scopes)
     if ('dead' in worth) {
-      const { principal, why } = worth.dead
+      const { principal, why, asked } = worth.dead
       const facts = { entry: 'userinfo', client_id: authorization.client_id, authorization_id: authorization.id } as const
-      const id = await recordDenial(deps, policy, principal, { ...facts, detail: { login: authorization.login } }, why.reason, why.sentence)
+      const detail = { login: authorization.login }
+      const id = await recordDenial(deps, policy, principal, { ...facts, detail }, why.reason, why.sentence, asked)
       throw bearerError('invalid_token', `${why.sentence} Decision ${id}.`)
     }
     const { principal, client, scopes: granted, claims: requested } = worth.live

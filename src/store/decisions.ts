@@ -22,6 +22,8 @@ export type Decision = {
   scopes: string | null
   granted: string | null
   authorization_id: string | null
+  /** What the policy was asked, JSON, less who asked; null where it was not the policy that decided. */
+  question: string | null
   /** Further facts of the request, JSON. */
   detail: string | null
   /** Digests of the records in force. */
@@ -49,13 +51,27 @@ export const decisions = (engine: Engine) => ({
       { outcome, client_id, principal, before, limit },
     ),
 
+  /** Newest first, from `since` (seconds) on; those after the one at `before` in that order. */
+  page: ({ since, before, limit }: { since: number; before: { last_at: number; id: string } | null; limit: number }) =>
+    engine.all<Decision>(
+      `SELECT * FROM decisions WHERE last_at >= $since AND (last_at, id) < ($last_at, $id) ORDER BY last_at DESC, id DESC LIMIT $limit`,
+      { since, last_at: before?.last_at ?? Number.MAX_SAFE_INTEGER, id: before?.id ?? '', limit },
+    ),
+
+  /** Identities as they were, the most lately used first; those after the one at `before` in that order. */
+  identities: ({ before, limit }: { before: { used_at: number; digest: string } | null; limit: number }) =>
+    engine.all<KeptRecord>(
+      `SELECT * FROM records WHERE kind = 'identity' AND (used_at, digest) < ($used_at, $digest) ORDER BY used_at DESC, digest DESC LIMIT $limit`,
+      { used_at: before?.used_at ?? Number.MAX_SAFE_INTEGER, digest: before?.digest ?? '', limit },
+    ),
+
   record: (digest: string) => engine.get<KeptRecord>('SELECT * FROM records WHERE digest = $digest', { digest }),
 })
 
 const insert = `INSERT INTO decisions (id, at, last_at, count, entry, outcome, reason, sentence, principal, user_id, node_id, client_id, resource, scopes, granted,
-    authorization_id, detail, policy, identity)
+    authorization_id, question, detail, policy, identity)
   VALUES ($id, $at, $last_at, $count, $entry, $outcome, $reason, $sentence, $principal, $user_id, $node_id, $client_id, $resource, $scopes, $granted,
-    $authorization_id, $detail, $policy, $identity)`
+    $authorization_id, $question, $detail, $policy, $identity)`
 
 export const insertDecision = (decision: Decision): Write => ({ sql: insert, params: { ...decision } })
 

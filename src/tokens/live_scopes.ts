@@ -3,7 +3,7 @@ import type { Client } from '../clients/client.ts'
 import { findKnownClient } from '../clients/find.ts'
 import type { ActivePolicy, Deps } from '../deps.ts'
 import type { Principal, UserPrincipal } from '../oauth/principal.ts'
-import { type Denied, evaluate, type Resource } from '../policy/index.ts'
+import { type Asked, type Denied, evaluate, type Resource } from '../policy/index.ts'
 import type { Authorization } from '../store/authorizations.ts'
 import { claimsFromStore, claimsWithin, type RequestedClaims, withScopesBehind } from './requested_claims.ts'
 import { askedFor, findSubject, resourceByUri } from './subject.ts'
@@ -17,7 +17,8 @@ export type Live = {
   claims: RequestedClaims
 }
 
-export type Dead = { why: Denied; principal: Principal | null }
+/** `asked`: what the policy refused; null where it was not the policy. */
+export type Dead = { why: Denied; principal: Principal | null; asked: Asked | null }
 
 /**
  * Asks the mesh and the policy anew (RFC 7662 §2.2: the token's current state). Throws `Unavailable` while the mesh is dark.
@@ -37,15 +38,16 @@ export async function liveScopes(
   if (!subject.there) return dead('identity', subject.sentence)
   const { principal } = subject
   const claims = claimsFromStore(authorization.claims)
-  const verdict = evaluate(policy, askedFor(principal, client, resource, withScopesBehind(scopes, claims)), deps.now())
+  const asked = askedFor(principal, client, resource, withScopesBehind(scopes, claims))
+  const verdict = evaluate(policy, asked, deps.now())
   if (verdict.allowed && verdict.limits.bind === 'node' && principal.node.id !== authorization.node_id)
     return dead('identity', `The machine on which ${authorization.login} signed in is gone, and the policy binds tokens to it.`)
-  if (!verdict.allowed) return { dead: { why: verdict, principal } }
+  if (!verdict.allowed) return { dead: { why: verdict, principal, asked } }
   const left = verdict.scopes.filter((scope) => scopes.includes(scope))
   if (left.length === 0) return dead('scope', `The policy gives ${authorization.login} none of this token's scopes any more.`, principal)
   return { live: { principal, client, resource, scopes: left, claims: claimsWithin(claims, verdict.scopes) } }
 }
 
 const dead = (reason: Denied['reason'], sentence: string, principal: Principal | null = null) => ({
-  dead: { why: { allowed: false, reason, sentence, near: [], reasons: [] } as Denied, principal },
+  dead: { why: { allowed: false, reason, sentence, near: [], reasons: [] } as Denied, principal, asked: null },
 })

@@ -50,7 +50,9 @@ async function aBusyTime({ alice, bob, clock, daemon: { deps } }: Started) {
   const asRegistered = { headers: { authorization: `Bearer ${other.registration_access_token}` } }
   await bob.send(`/register/${other.client_id}`, asRegistered)
   await bob.send(`/register/${other.client_id}`, { method: 'DELETE', ...asRegistered })
-  for (const list of ['clients.list', 'authorizations.list', 'decisions.list']) await admin(list)
+  for (const list of ['clients.list', 'authorizations.list', 'decisions.list', 'identities.list']) await admin(list)
+  await admin('decisions.page', { since: now() - 60 })
+  await admin('identities.last', { principal: 'nobody@example.com' })
   await alice.signIn(client, wiki)
   for (const hours of [1, 24 * 500]) {
     clock.advance({ hours })

@@ -16,6 +16,8 @@ CREATE INDEX clients_by_end ON clients ((used_at + unused_ttl));
 ALTER TABLE records ADD COLUMN used_at INTEGER NOT NULL DEFAULT 0;
 UPDATE records SET used_at = unixepoch();
 CREATE INDEX records_by_use ON records (used_at);
+-- What the policy was asked, so that another one can be asked the same.
+ALTER TABLE decisions ADD COLUMN question TEXT;
 CREATE INDEX auth_times_by_time ON auth_times (auth_time);
 CREATE INDEX consents_by_client ON consents (client_id);
 CREATE INDEX consents_by_time ON consents (agreed_at);

@@ -1,0 +1,41 @@
+/** A question and who asked it, as texts for the audit; and from there back to a question, for the same policy or another one. */
+import type { Principal } from '../oauth/principal.ts'
+import type { Policy } from './policy.ts'
+import type { Asked, ClientFacts } from './verdict.ts'
+
+/** The identity as it is now. */
+export const identityText = (principal: Principal): string =>
+  JSON.stringify({ ...principal, capabilities: Object.fromEntries(principal.capabilities) })
+
+/** What `identityText` wrote. */
+export function principalFrom(text: string): Principal {
+  const { capabilities, ...principal } = JSON.parse(text)
+  return { ...principal, capabilities: new Map(Object.entries(capabilities)) }
+}
+
+/** All of a question but who asks. */
+export function questionText({ principal: _, ...asked }: Asked): string {
+  const actor = 'actor' in asked && asked.actor ? { actor: JSON.parse(identityText(asked.actor)) } : {}
+  return JSON.stringify({ ...asked, ...actor })
+}
+
+/** `resource`: its URI, which is what stays where a policy names it otherwise; null where none was asked for. */
+export type Recorded = { question: string; resource: string | null; principal: Principal | null }
+
+/**
+ * The recorded question as `policy` would be asked it: its names for the same client_id and the same resource. A resource that it does
+ * not have is asked for by its URI, so that the answer is about the target.
+ */
+export function askedAgain(policy: Policy, { question, resource: uri, principal }: Recorded): Asked {
+  const recorded = JSON.parse(question)
+  const { client, resource } = recorded as { client?: ClientFacts | null; resource?: string | null }
+  const slashless = (text: string) => text.replace(/\/+$/, '')
+  const found = uri === null ? undefined : [...policy.resources.values()].find((one) => slashless(one.uri) === slashless(uri))
+  return {
+    ...recorded,
+    principal,
+    ...(client && { client: { ...client, name: policy.clients.get(client.client_id)?.name ?? null } }),
+    ...(recorded.actor && { actor: principalFrom(JSON.stringify(recorded.actor)) }),
+    ...(resource && { resource: found?.name ?? uri ?? resource }),
+  }
+}
