@@ -1,7 +1,7 @@
 /** Somebody of the mesh, with a browser and software: every request comes from their machine's own address. */
 import { createHash, randomBytes } from 'node:crypto'
 import type { TestContext } from 'node:test'
-import { Agent, request } from 'undici'
+import { Agent, type Dispatcher, request } from 'undici'
 
 export type Answer = {
   status: number
@@ -95,15 +95,23 @@ function encoded({ form, json, raw }: SentBody): { body?: string; headers: Recor
 export function personAt(t: TestContext, issuer: string, address: string): Person {
   const dispatcher = new Agent({ localAddress: address, connections: 64 })
   t.after(() => dispatcher.destroy())
+  // The daemon listens on 127.0.0.1; its name stays in the Host header.
+  return personBy(
+    dispatcher,
+    issuer,
+    address,
+    ({ protocol, port, pathname, search }) => `${protocol}//127.0.0.1:${port}${pathname}${search}`,
+  )
+}
 
+/** Whoever is at the end of this way to the issuer; `urlOf` says where a request for a URL is sent. */
+export function personBy(dispatcher: Dispatcher, issuer: string, address: string, urlOf = (url: URL) => url.href): Person {
   async function send(path: string, { method, headers = {}, ...sent }: Sent = {}): Promise<Answer> {
     const { body, headers: ofBody } = encoded(sent)
-    const url = path.startsWith('http') ? path : issuer + path
-    // The daemon listens on 127.0.0.1; its name stays in the Host header.
-    const { protocol, port, host, pathname, search } = new URL(url)
-    const response = await request(`${protocol}//127.0.0.1:${port}${pathname}${search}`, {
+    const url = new URL(path.startsWith('http') ? path : issuer + path)
+    const response = await request(urlOf(url), {
       method: (method ?? (body === undefined ? 'GET' : 'POST')) as 'GET',
-      headers: { host, ...ofBody, ...headers },
+      headers: { host: url.host, ...ofBody, ...headers },
       body: body ?? null,
       dispatcher,
     })

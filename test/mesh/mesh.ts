@@ -1,0 +1,165 @@
+/** A real mesh for one test file: a control plane, and a tailscaled in userspace mode for each machine. It runs in the namespace that run.ts makes. */
+import { type ChildProcess, execFile, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdirSync, openSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { createInterface } from 'node:readline'
+import type { TestContext } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { promisify } from 'node:util'
+import { type Dispatcher, ProxyAgent, fetch as undiciFetch } from 'undici'
+import { selfSigned } from '../support/certificate.ts'
+import { freePort, temporaryDirectory } from '../support/start.ts'
+import { binaries } from './binaries.ts'
+
+export const domain = 'mesh.test'
+
+/** What the control plane says (the document of test/mesh/lab). */
+export type MeshDocument = {
+  /** By login name; `groups` as whois shows them. */
+  people: Record<string, { id: number; name?: string; groups?: string[] }>
+  /** By host name. One with tags is nobody's. */
+  machines: Record<string, { person?: string; tags?: string[]; expired?: boolean; removed?: boolean }>
+  /** `src` and `dst` hold `*`, login names, groups, tags and host names. */
+  grants?: { src: string[]; dst: string[]; app: Record<string, unknown[]> }[]
+}
+
+export type Machine = {
+  name: string
+  /** Its name in the mesh, with which its certificate goes. */
+  host: string
+  /** Its IPv4 address in the mesh. */
+  address: string
+  /** Of its tailscaled's LocalAPI. */
+  socket: string
+  /** PEM files of the certificate for `host`, which its tailscaled serves, too. */
+  certificate: { cert: string; key: string }
+  /** The way through this machine's own tailscaled, for undici; it believes every certificate. */
+  dispatcher: Dispatcher
+  /** A request on that way, as any process of this machine makes one. */
+  fetch: typeof fetch
+  /** Runs `tailscale ARGS` on it; resolves with what that prints. Rejects where it fails. */
+  tailscale: (...args: string[]) => Promise<string>
+  /** Stops, hangs or wakes its tailscaled. */
+  signal: (signal: NodeJS.Signals) => void
+  /** Kills its tailscaled, without a goodbye. */
+  kill: () => Promise<void>
+  /** Starts it again, after `kill`. */
+  start: () => Promise<void>
+}
+
+export type Mesh = {
+  machine: (name: string) => Machine
+  /** Changes what the control plane says; every node hears of it at once. */
+  change: (edit: (document: MeshDocument) => void) => Promise<void>
+}
+
+const quiet = {
+  TS_NO_LOGS_NO_SUPPORT: 'true',
+  // Certificates lie ready, and nobody is asked to renew them.
+  TS_DEBUG_ACME_DIRECTORY_URL: 'http://127.0.0.1:1/',
+}
+
+/** Resolves with the first value of `look` that is neither false, null nor undefined. Rejects after `patience` milliseconds. */
+export async function eventually<T>(what: string, look: () => Promise<T> | T, patience = 20_000): Promise<NonNullable<T>> {
+  const end = Date.now() + patience
+  for (;;) {
+    const value = await look()
+    if (value !== false && value !== null && value !== undefined) return value as NonNullable<T>
+    if (Date.now() > end) throw new Error(`${what}: not after ${patience / 1000} s`)
+    await sleep(25)
+  }
+}
+
+/** Starts the mesh, and resolves when every machine is in it and knows all others. It ends with the test. */
+export async function mesh(t: TestContext, document: MeshDocument): Promise<Mesh> {
+  const directory = temporaryDirectory(t)
+  const port = await freePort()
+  const control = `http://127.0.0.1:${port}`
+  const lab = spawn(join(binaries(), 'lab'), [`-port=${port}`, `-domain=${domain}`], { stdio: ['ignore', 'pipe', 'inherit'] })
+  t.after(() => ended(lab))
+  await once(createInterface({ input: lab.stdout }), 'line')
+
+  let said = structuredClone(document)
+  const put = async () => {
+    const answer = await fetch(`${control}/document`, { method: 'PUT', body: JSON.stringify(said) })
+    if (!answer.ok) throw new Error(await answer.text())
+  }
+  await put()
+
+  const machines = new Map<string, Machine>()
+  // One after the other, so that the addresses come in this order.
+  for (const name of Object.keys(document.machines))
+    machines.set(name, await joined(t, { directory: join(directory, name), name, control }))
+  for (const one of machines.values())
+    await eventually(`${one.name} knows the others`, async () => {
+      const { Peer } = JSON.parse(await one.tailscale('status', '--json')) as { Peer: Record<string, unknown> | null }
+      return Object.keys(Peer ?? {}).length === machines.size - 1
+    })
+  return {
+    machine(name) {
+      const found = machines.get(name)
+      if (!found) throw new Error(`there is no machine ${name}`)
+      return found
+    },
+    async change(edit) {
+      said = structuredClone(said)
+      edit(said)
+      await put()
+    },
+  }
+}
+
+/** Kills a process, and resolves when it is gone. */
+async function ended(child: ChildProcess): Promise<void> {
+  if (child.exitCode !== null || child.signalCode !== null) return
+  child.kill('SIGCONT')
+  child.kill('SIGKILL')
+  await once(child, 'exit')
+}
+
+type Joining = { directory: string; name: string; control: string }
+
+async function joined(t: TestContext, { directory, name, control }: Joining): Promise<Machine> {
+  const host = `${name}.${domain}`
+  const socket = join(directory, 'tailscaled.sock')
+  const certificate = { cert: join(directory, 'certs', `${host}.crt`), key: join(directory, 'certs', `${host}.key`) }
+  mkdirSync(join(directory, 'certs'), { recursive: true, mode: 0o700 })
+  const { cert, key } = selfSigned(host)
+  writeFileSync(certificate.cert, cert)
+  writeFileSync(certificate.key, key, { mode: 0o600 })
+
+  const proxy = await freePort()
+  const options = ['--tun=userspace-networking', '--no-logs-no-support', '--port=0', `--statedir=${directory}`, `--socket=${socket}`]
+  let child: ChildProcess
+  const start = async () => {
+    child = spawn(join(binaries(), 'tailscaled'), [...options, `--outbound-http-proxy-listen=127.0.0.1:${proxy}`], {
+      stdio: ['ignore', 'ignore', openSync(join(directory, 'log'), 'a')],
+      env: { ...process.env, ...quiet },
+    })
+    await eventually(`${name} answers`, () => tailscale('version', '--daemon').catch(() => false))
+  }
+  const tailscale = async (...args: string[]) =>
+    (await promisify(execFile)(join(binaries(), 'tailscale'), [`--socket=${socket}`, ...args], { env: { ...process.env, ...quiet } }))
+      .stdout
+  t.after(() => ended(child))
+  await start()
+  await tailscale('up', `--login-server=${control}`, `--hostname=${name}`, '--accept-dns=false', '--timeout=30s')
+  const [address = ''] = (await tailscale('ip', '-4')).split('\n')
+
+  const dispatcher = new ProxyAgent({ uri: `http://127.0.0.1:${proxy}`, proxyTunnel: true, requestTls: { rejectUnauthorized: false } })
+  t.after(() => dispatcher.destroy())
+  return {
+    name,
+    host,
+    address,
+    socket,
+    certificate,
+    dispatcher,
+    fetch: ((input: string, init?: RequestInit) => undiciFetch(input, { ...init, dispatcher } as never)) as unknown as typeof fetch,
+    tailscale,
+    signal: (signal) => void child.kill(signal),
+    kill: () => ended(child),
+    start,
+  }
+}
