@@ -7,7 +7,16 @@ import type { ActivePolicy, Deps } from './deps.ts'
 import { type ErrorCode, OAuthError } from './oauth/error.ts'
 import { idOf } from './oauth/identifier.ts'
 import type { Principal } from './oauth/principal.ts'
-import { type Allowed, type Asked, type DenialReason, type Denied, evaluate, identityText, questionText } from './policy/index.ts'
+import {
+  type Allowed,
+  type Asked,
+  type DenialReason,
+  type Denied,
+  evaluate,
+  identityText,
+  meshGrantFaults,
+  questionText,
+} from './policy/index.ts'
 import { countDenial, type Decision, insertDecision, keepRecord } from './store/decisions.ts'
 import type { Write } from './store/engine.ts'
 
@@ -19,9 +28,11 @@ export type Recent = {
   denials: Map<string, { at: number; since: number }>
   /** Digests of codes that are being redeemed now, and by how many requests. */
   redeeming: Map<string, number>
+  /** Malformed grants of the tailnet policy that were logged already, by policy and digest. */
+  faults: Set<string>
 }
 
-export const nothingRecent = (): Recent => ({ kept: new Map(), denials: new Map(), redeeming: new Map() })
+export const nothingRecent = (): Recent => ({ kept: new Map(), denials: new Map(), redeeming: new Map(), faults: new Set() })
 
 const always = <Code extends ErrorCode>(code: Code) => ({ no_grant: code, scope: code, target: code, identity: code, client: code })
 
@@ -87,6 +98,19 @@ async function keep(deps: Deps, record: { digest: string; body: string }, kind: 
 
 export const nameOf = (principal: Principal): string => (principal.kind === 'user' ? principal.login : principal.node.name)
 
+/** Grants of the tailnet policy that give nothing because they are malformed: each set of them is logged once. */
+function reportedFaults({ recent, log }: Deps, policy: ActivePolicy, principal: Principal | null): readonly string[] | undefined {
+  const found = meshGrantFaults(policy, principal)
+  if (!found || !principal) return undefined
+  const key = `${policy.hash} ${found.digest}`
+  if (!recent.faults.has(key)) {
+    if (recent.faults.size >= mostRemembered) recent.faults.clear()
+    recent.faults.add(key)
+    log.warn({ principal: nameOf(principal), faults: found.faults }, found.faults.join('\n'))
+  }
+  return found.faults
+}
+
 async function rowOf(
   deps: Deps,
   policy: ActivePolicy,
@@ -99,6 +123,8 @@ async function rowOf(
     keep(deps, { digest: policy.hash, body: policy.text }, 'policy'),
     principal && keep(deps, identityRecord(principal), 'identity'),
   ])
+  const faults = reportedFaults(deps, policy, principal)
+  const detail = faults ? { ...facts.detail, mesh_grants_without_effect: faults } : facts.detail
   return {
     at,
     last_at: at,
@@ -115,7 +141,7 @@ async function rowOf(
     granted: null,
     question: asked && questionText(asked),
     authorization_id: facts.authorization_id ?? null,
-    detail: facts.detail ? JSON.stringify(facts.detail) : null,
+    detail: detail ? JSON.stringify(detail) : null,
     policy: policyDigest,
     identity,
   }

@@ -31,11 +31,15 @@ export function compile(text: string): Compiled {
   const resources = compileResources(document, report)
   const clients = compileClients(document, resources, report)
   const named = new Set(Object.keys(document.clients ?? {}))
-  const { shelves, prefixes } = compileGrants(document, { report, groups, resources, clients: named })
+  const { shelves, prefixes, grants } = compileGrants(document, { report, groups, resources, clients: named })
 
   const problems = inOrder(report.problems)
   if (problems.some((problem) => problem.severity === 'error')) return { ok: false, problems }
-  const engine: Engine = { resources, clients: named, groups, prefixes, shelves }
+  const { mesh_grants } = document
+  const mesh = mesh_grants
+    ? { capability: mesh_grants.capability, admin: mesh_grants.admin ?? false, byDigest: new Map(), byValues: new WeakMap() }
+    : null
+  const engine: Engine = { resources, clients: named, groups, prefixes, shelves, grants, mesh }
   return { ok: true, policy: { hash: hash('sha256', text), text, resources, clients, warnings: problems, compiled: engine } }
 }
 

@@ -2,7 +2,7 @@
 import { failing, hasExpired, type Inquiry, reached } from './inquiry.ts'
 import type { Resource } from './policy.ts'
 import { hasPosture, missingPosture } from './posture.ts'
-import type { Grant } from './rules.ts'
+import type { Engine, Grant } from './rules.ts'
 import type { Selector } from './selector.ts'
 import type { Asked, ClientFacts, DenialReason, Denied } from './verdict.ts'
 
@@ -24,10 +24,10 @@ export const refused = (asked: Asked, reason: DenialReason): Denied => ({
 export const reasonsOf = (grants: Iterable<Grant>): string[] => [...new Set([...grants].flatMap(({ reason }) => reason ?? []))]
 
 /** A refusal because no rule holds in all its conditions. */
-export function denied<R extends { grant: Grant }>(asked: Asked, inquiry: Inquiry<R>, resource: Resource | null): Denied {
+export function denied<R extends { grant: Grant }>(engine: Engine, asked: Asked, inquiry: Inquiry<R>, resource: Resource | null): Denied {
   const failures = reached(inquiry).map((rule) => failing(inquiry, rule))
   const reason = reasonOf(failures)
-  return { allowed: false, reason, sentence: sentence(asked, reason, resource), ...nearMisses(asked, inquiry) }
+  return { allowed: false, reason, sentence: sentence(asked, reason, resource), ...nearMisses(engine, asked, inquiry) }
 }
 
 /** The conditions that are about the software rather than about what it asks for. */
@@ -108,18 +108,20 @@ function sentence(asked: Asked, reason: DenialReason, resource: Resource | null)
 }
 
 /** Rules that one condition alone keeps from allowing this, each as a sentence; grants are counted from one. */
-function nearMisses<R extends { grant: Grant }>(asked: Asked, inquiry: Inquiry<R>): Pick<Denied, 'near' | 'reasons'> {
+function nearMisses<R extends { grant: Grant }>(engine: Engine, asked: Asked, inquiry: Inquiry<R>): Pick<Denied, 'near' | 'reasons'> {
   const found = new Set<string>()
   const grants = new Set<Grant>()
   const keys = new Set(inquiry.keys)
-  for (const rule of inquiry.targets.flatMap((target) => inquiry.shelf.get(target)?.all.slice(0, mostRules) ?? [])) {
+  for (const rule of inquiry.targets.flatMap((target) =>
+    inquiry.shelves.flatMap((shelf) => shelf.get(target)?.all.slice(0, mostRules) ?? []),
+  )) {
     const { grant } = rule
     const missing = failing(inquiry, rule)
-    if (!grant.src.some((selector) => keys.has(selector.key))) missing.push('src')
+    if (![...grant.keys].some((key) => keys.has(key))) missing.push('src')
     if (!hasPosture(grant.posture, inquiry.principal)) missing.push('posture')
     if (hasExpired(grant, inquiry.now)) missing.push('expires')
     if (missing.length !== 1) continue
-    for (const sentence of whatIsMissing(asked, grant, missing[0])) {
+    for (const sentence of whatIsMissing(engine, asked, grant, missing[0])) {
       found.add(sentence)
       grants.add(grant)
     }
@@ -128,19 +130,22 @@ function nearMisses<R extends { grant: Grant }>(asked: Asked, inquiry: Inquiry<R
   return { near: [...found].slice(0, most), reasons: reasonsOf(grants) }
 }
 
-function whatIsMissing(asked: Asked, grant: Grant, condition: string | undefined): string[] {
+function whatIsMissing(engine: Engine, asked: Asked, grant: Grant, condition: string | undefined): string[] {
   const subject = subjectOf(asked)
-  const match = `${subject} would match grant ${grant.index + 1}`
-  if (condition === 'src') return grant.src.flatMap((selector) => howToMatch(asked, selector).map((how) => `${match} if ${how}.`))
+  const match = `${subject} would match ${grant.label}`
+  if (condition === 'src') return grant.src.flatMap((selector) => howToMatch(engine, asked, selector).map((how) => `${match} if ${how}.`))
   if (condition === 'posture') return [`${match} from a node ${missingPosture(grant.posture, asked.principal).join(' and ')}.`]
-  if (condition === 'expires') return [`Grant ${grant.index + 1} has expired.`]
+  if (condition === 'expires') return [`${grant.label.charAt(0).toUpperCase()}${grant.label.slice(1)} has expired.`]
   return []
 }
 
 /** Only what tells nothing about other people: no login names. */
-function howToMatch({ principal }: Asked, { kind, text }: Selector): string[] {
+function howToMatch({ groups }: Engine, { principal }: Asked, { kind, text }: Selector): string[] {
   const isUser = principal?.kind === 'user'
-  if (kind === 'group' && isUser) return [`in ${text}`]
+  if (kind === 'group' && isUser)
+    return [
+      `in ${text}${groups.ofMesh.has(text) ? ` (which the mesh would have to say${principal.groups === null ? '; it shows no groups here' : ''})` : ''}`,
+    ]
   if (kind === 'domain' && isUser) return [`signed in with a name that ends in ${text.slice(1)}`]
   if (kind === 'tag' && principal?.kind === 'node') return [`tagged ${text}`]
   return kind === 'address' && principal ? [`calling from ${text}`] : []

@@ -144,6 +144,9 @@ const grant = z.strictObject({
   reason: text.optional(),
 })
 
+/** What the tailnet policy may send along with a caller (`CapMap` of whois): a grant to that caller. */
+export const meshGrant = grant.omit({ src: true })
+
 const test = z.strictObject({
   src: text,
   app: z.enum(Object.keys(capabilities) as (keyof typeof capabilities)[]),
@@ -179,6 +182,15 @@ export const policyDocument = z.strictObject({
     .optional(),
   /** Groups that only the mesh knows (`UserProfile.Groups` of whois); named here so that a misspelt one is found. */
   mesh_groups: z.array(groupName).optional(),
+  /** Grants that the tailnet policy sends along with a caller, under this capability name; `admin`: whether they may make admins. */
+  mesh_grants: z
+    .strictObject({
+      capability: z.string().regex(/^[a-z0-9.-]{1,200}\/[^\s,"*\p{Cc}]{1,200}$/u, {
+        error: 'A capability name of a tailnet policy looks like "example.com/cap/meshidp".',
+      }),
+      admin: z.boolean().optional(),
+    })
+    .optional(),
   resources: z.record(named('resource'), resource).optional(),
   clients: z.record(named('client'), client).optional(),
   grants: z.array(grant).optional(),

@@ -3,6 +3,7 @@ import { denied, reasonsOf, refused } from './denial.ts'
 import { isIdentityScope } from './identity_scopes.ts'
 import { passing, reached } from './inquiry.ts'
 import { compareLeniency, defaultTerms, noLimits, strictest, type Terms } from './limits.ts'
+import { shelvesOf } from './mesh_grants.ts'
 import type { Policy } from './policy.ts'
 import { groupsOf, principalKeys, workloadKeys } from './principal_keys.ts'
 import type { AdminRule, AuthorizeRule, ClientCredentialsRule, Engine, ExchangeRule, Grant, RegisterRule } from './rules.ts'
@@ -39,7 +40,7 @@ function authorize(engine: Engine, asked: Extract<Asked, { app: 'authorize' }>, 
   const wanted = asked.scopes.length === 0 && resource ? [...resource.scopes.keys()] : unique(asked.scopes)
   const api = wanted.filter((scope) => !isIdentityScope(scope))
   const identity = wanted.filter((scope) => isIdentityScope(scope))
-  const common = { shelf: engine.shelves.authorize, keys: principalKeys(engine, principal), principal, now }
+  const common = { shelves: shelvesOf(engine, 'authorize', principal), keys: principalKeys(engine, principal), principal, now }
   const admitted = (rule: AuthorizeRule) => admits(engine, rule, client)
   const atResource = resource && {
     ...common,
@@ -56,7 +57,7 @@ function authorize(engine: Engine, asked: Extract<Asked, { app: 'authorize' }>, 
   const scopes = wanted.filter((scope) => best.has(scope))
   // A token for a resource is worth something there whatever its scopes, so whoever may nothing there gets none, identity scopes or not.
   const outsider = atResource && !reached(atResource).some(admitted)
-  if (outsider || scopes.length === 0) return denied(asked, atResource ?? atClient, resource ?? null)
+  if (outsider || scopes.length === 0) return denied(engine, asked, atResource ?? atClient, resource ?? null)
 
   return given(scopes, asked.scopes, best)
 }
@@ -72,16 +73,15 @@ function exchange(engine: Engine, asked: Extract<Asked, { app: 'exchange' }>, no
 
   const wanted = asked.scopes.length === 0 ? [...resource.scopes.keys()] : unique(asked.scopes)
   const subject = { targets: [resource.name], keys: principalKeys(engine, principal), principal, now, conditions: {} }
-  const { authorize, client_credentials } = engine.shelves
   const own: Map<string, { grant: Grant; terms: Terms }> =
     principal.kind === 'user'
-      ? mostLenient(passing({ ...subject, shelf: authorize }))
-      : mostLenient(passing({ ...subject, shelf: client_credentials }))
+      ? mostLenient(passing({ ...subject, shelves: shelvesOf(engine, 'authorize', principal) }))
+      : mostLenient(passing({ ...subject, shelves: shelvesOf(engine, 'client_credentials', principal) }))
   const acting = new Set(workloadKeys(engine, actor, client))
   const exchanges = (rule: ExchangeRule, scope: string) => held.some((one) => rule.scopes.get(scope)?.has(one))
   const inquiry = {
     ...subject,
-    shelf: engine.shelves.exchange,
+    shelves: shelvesOf(engine, 'exchange', principal),
     conditions: {
       actor: (rule: ExchangeRule) => rule.actors.some(({ key }) => acting.has(key)),
       from: (rule: ExchangeRule) => rule.from.has(from),
@@ -94,7 +94,7 @@ function exchange(engine: Engine, asked: Extract<Asked, { app: 'exchange' }>, no
   const rules = passing(inquiry)
   const gives = (rule: ExchangeRule, scope: string) => exchanges(rule, scope) && (rule.beyond_subject || own.has(scope))
   const scopes = wanted.filter((scope) => rules.some((rule) => gives(rule, scope)))
-  if (scopes.length === 0) return denied(asked, inquiry, resource)
+  if (scopes.length === 0) return denied(engine, asked, inquiry, resource)
 
   // What is given beyond the subject has the default terms, unless the subject's own are more lenient: one more grant never makes it stricter.
   const termsOf = (scope: string): Terms => {
@@ -113,7 +113,7 @@ function client_credentials(engine: Engine, asked: Extract<Asked, { app: 'client
 
   const wanted = asked.scopes.length === 0 ? [...resource.scopes.keys()] : unique(asked.scopes)
   const inquiry = {
-    shelf: engine.shelves.client_credentials,
+    shelves: shelvesOf(engine, 'client_credentials', principal),
     targets: [resource.name],
     keys: workloadKeys(engine, principal, client),
     principal,
@@ -122,14 +122,14 @@ function client_credentials(engine: Engine, asked: Extract<Asked, { app: 'client
   }
   const best = mostLenient(passing(inquiry))
   const scopes = wanted.filter((scope) => best.has(scope))
-  return scopes.length === 0 ? denied(asked, inquiry, resource) : given(scopes, asked.scopes, best)
+  return scopes.length === 0 ? denied(engine, asked, inquiry, resource) : given(scopes, asked.scopes, best)
 }
 
 /** All conditions must hold in one capability; of those that do, the longest lifetime, the largest number and the milder reading count. */
 function register(engine: Engine, asked: Extract<Asked, { app: 'register' }>, now: number | undefined): Verdict {
   const { principal, via, confidential } = asked
   const inquiry = {
-    shelf: engine.shelves.register,
+    shelves: shelvesOf(engine, 'register', principal),
     targets: [''],
     keys: principalKeys(engine, principal),
     principal,
@@ -141,7 +141,7 @@ function register(engine: Engine, asked: Extract<Asked, { app: 'register' }>, no
     },
   }
   const rules = passing(inquiry)
-  if (rules.length === 0) return denied(asked, inquiry, null)
+  if (rules.length === 0) return denied(engine, asked, inquiry, null)
   return allowed(rules, {
     client_ttl: Math.max(...rules.map((rule) => rule.limits.client_ttl)),
     max_clients: Math.max(...rules.map((rule) => rule.limits.max_clients)),
@@ -153,9 +153,9 @@ function introspect(engine: Engine, asked: Extract<Asked, { app: 'introspect' }>
   const { principal, client, resource } = asked
   if (!engine.resources.has(resource)) return refused(asked, 'target')
   const keys = workloadKeys(engine, principal, client)
-  const inquiry = { shelf: engine.shelves.introspect, targets: [resource], keys, principal, now, conditions: {} }
+  const inquiry = { shelves: shelvesOf(engine, 'introspect', principal), targets: [resource], keys, principal, now, conditions: {} }
   const rules = passing(inquiry)
-  return rules.length === 0 ? denied(asked, inquiry, null) : allowed(rules)
+  return rules.length === 0 ? denied(engine, asked, inquiry, null) : allowed(rules)
 }
 
 /** What is let out at the client and at the resource, united. Of two values for one claim the one whose JSON sorts first counts. */
@@ -164,7 +164,7 @@ function claims(engine: Engine, asked: Extract<Asked, { app: 'claims' }>, now: n
   if (resource !== null && !engine.resources.has(resource)) return refused(asked, 'target')
   const targets = [isNamed(engine, client) ? client.name : registered, ...(resource === null ? [] : [resource])]
   const inquiry = {
-    shelf: engine.shelves.claims,
+    shelves: shelvesOf(engine, 'claims', principal),
     targets,
     keys: principalKeys(engine, principal),
     principal,
@@ -172,7 +172,7 @@ function claims(engine: Engine, asked: Extract<Asked, { app: 'claims' }>, now: n
     conditions: {},
   }
   const rules = passing(inquiry)
-  if (rules.length === 0) return denied(asked, inquiry, null)
+  if (rules.length === 0) return denied(engine, asked, inquiry, null)
 
   const found = new Map<string, unknown>()
   for (const [name, value] of rules.flatMap((rule) => [...rule.claims])) {
@@ -186,7 +186,7 @@ function admin(engine: Engine, asked: Extract<Asked, { app: 'admin' }>, now: num
   const { principal, access } = asked
   if (principal.kind !== 'user') return refused(asked, 'identity')
   const inquiry = {
-    shelf: engine.shelves.admin,
+    shelves: shelvesOf(engine, 'admin', principal),
     targets: [''],
     keys: principalKeys(engine, principal),
     principal,
@@ -194,7 +194,7 @@ function admin(engine: Engine, asked: Extract<Asked, { app: 'admin' }>, now: num
     conditions: { access: (rule: AdminRule) => rule.access === 'write' || access === 'read' },
   }
   const rules = passing(inquiry)
-  return rules.length === 0 ? denied(asked, inquiry, null) : allowed(rules)
+  return rules.length === 0 ? denied(engine, asked, inquiry, null) : allowed(rules)
 }
 
 const isNamed = (engine: Pick<Engine, 'clients'>, client: ClientFacts): client is ClientFacts & { name: string } =>
@@ -231,16 +231,22 @@ function given(scopes: string[], asked: readonly string[], best: Map<string, { g
 }
 
 function allowed(rules: readonly { grant: Grant }[], limits: Partial<Allowed['limits']> = {}): Allowed {
-  const grants = unique(rules.map((rule) => rule.grant)).sort((a, b) => a.index - b.index)
+  const grants = unique(rules.map((rule) => rule.grant)).sort(
+    (a, b) => Number(a.source === 'mesh') - Number(b.source === 'mesh') || a.index - b.index,
+  )
   return {
     allowed: true,
-    grants: grants.map((grant) => grant.index),
+    grants: indexesOf(grants, 'file'),
+    mesh_grants: indexesOf(grants, 'mesh'),
     reasons: reasonsOf(grants),
     scopes: [],
     dropped: [],
     limits: { ...noLimits, ...limits },
   }
 }
+
+const indexesOf = (grants: readonly Grant[], source: Grant['source']) =>
+  grants.filter((grant) => grant.source === source).map(({ index }) => index)
 
 const without = (asked: readonly string[], granted: readonly string[]) => unique(asked.filter((scope) => !granted.includes(scope)))
 

@@ -5,7 +5,7 @@ import { warnOfBareName } from './groups.ts'
 import { type Path, quote } from './hujson.ts'
 import { didYouMean } from './nearest.ts'
 import { compilePosture } from './posture.ts'
-import type { Engine, Grant } from './rules.ts'
+import { type Engine, type Grant, newShelves } from './rules.ts'
 import { parseSelector, registered, type Selector, type SelectorKind } from './selector.ts'
 
 const person: SelectorKind[] = ['people', 'login', 'domain', 'group', 'address']
@@ -23,31 +23,33 @@ const subjects: Record<App, { src: ReadonlySet<SelectorKind>; dst: readonly stri
 }
 
 /** The grants of `document` as rules, and the prefix lengths that their selectors use. Reports what they get wrong. */
-export function compileGrants(document: PolicyDocument, defined: Defined): Pick<Engine, 'shelves' | 'prefixes'> {
-  const shelves: Engine['shelves'] = {
-    authorize: new Map(),
-    register: new Map(),
-    exchange: new Map(),
-    client_credentials: new Map(),
-    introspect: new Map(),
-    claims: new Map(),
-    admin: new Map(),
-  }
-  const grants = (document.grants ?? []).map((entry, index) => compileGrant(entry, index, ['grants', index], { ...defined, shelves }))
+export function compileGrants(document: PolicyDocument, defined: Defined): Pick<Engine, 'shelves' | 'prefixes' | 'grants'> {
+  const shelves = newShelves()
+  const scene = { ...defined, shelves }
+  const grants = (document.grants ?? []).map((entry, index) => {
+    const path = ['grants', index]
+    const src = compileSrc(entry.src, [...path, 'src'], scene)
+    const keys = new Set(src.map((selector) => selector.key))
+    return compileGrant(entry, path, scene, { index, source: 'file', label: `grant ${index + 1}`, src, keys })
+  })
   const prefixes = grants.flatMap((grant) => grant.src).flatMap((selector) => (selector.kind === 'address' ? [selector.prefix] : []))
-  return { shelves, prefixes: [...new Map(prefixes.map((prefix) => [`${prefix.family}/${prefix.bits}`, prefix])).values()] }
+  return { shelves, grants, prefixes: [...new Map(prefixes.map((prefix) => [`${prefix.family}/${prefix.bits}`, prefix])).values()] }
 }
 
-function compileGrant(entry: GrantEntry, index: number, path: Path, scene: Scene): Grant {
+/** Compiles one grant onto the shelves of `scene`. `whose`: who has it, and what it is called. */
+export function compileGrant(
+  entry: Omit<GrantEntry, 'src'>,
+  path: Path,
+  scene: Scene,
+  whose: Pick<Grant, 'index' | 'source' | 'label' | 'src' | 'keys'>,
+): Grant {
   const { report } = scene
   const apps = (Object.keys(entry.app) as App[]).filter((app) => entry.app[app])
   if (apps.length === 0) report.error([...path, 'app'], 'A grant without a capability gives nothing.')
 
-  const src = compileSrc(entry.src, [...path, 'src'], scene)
+  const { src } = whose
   const grant: Grant = {
-    index,
-    src,
-    keys: new Set(src.map((selector) => selector.key)),
+    ...whose,
     posture: entry.posture ? compilePosture(entry.posture, [...path, 'posture'], report) : null,
     expires: entry.expires ?? null,
     reason: entry.reason ?? null,

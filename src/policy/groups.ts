@@ -8,6 +8,8 @@ import { parseSelector } from './selector.ts'
 export type Groups = {
   /** All group names that selectors may use. */
   names: ReadonlySet<string>
+  /** Those of them that only the mesh fills. */
+  ofMesh: ReadonlySet<string>
   /** Login key → every group that holds this person, directly or through other groups. */
   byLogin: ReadonlyMap<string, readonly string[]>
   /** Group → itself and every group that holds it. */
@@ -20,6 +22,7 @@ const deepest = 32
 export function compileGroups(document: PolicyDocument, report: Report): Groups {
   const groups = new Map(Object.entries(document.groups ?? {}))
   const names = new Set([...groups.keys(), ...(document.mesh_groups ?? [])])
+  const ofMesh = new Set((document.mesh_groups ?? []).filter((name) => !groups.has(name)))
   const holders = new Map<string, Set<string>>([...names].map((name) => [name, new Set()]))
   const people: [login: string, group: string][] = []
 
@@ -36,11 +39,11 @@ export function compileGroups(document: PolicyDocument, report: Report): Groups 
     }
   }
 
-  if (!nestsWell(groups, holders, report)) return { names, byLogin: new Map(), within: new Map() }
+  if (!nestsWell(groups, holders, report)) return { names, ofMesh, byLogin: new Map(), within: new Map() }
   const within = new Map([...names].map((name) => [name, upwards(name, holders)]))
   const byLogin = new Map<string, readonly string[]>()
   for (const [login, group] of people) byLogin.set(login, union(byLogin.get(login), within.get(group)))
-  return { names, byLogin, within }
+  return { names, ofMesh, byLogin, within }
 }
 
 /** "eng" where "group:eng" exists: a login name on headscale, but hardly what was meant. */

@@ -1,11 +1,11 @@
-/** A question to one shelf of rules, and which rules answer it. */
+/** A question to the rules of one kind, and which rules answer it. */
 import type { Principal } from '../oauth/principal.ts'
 import { hasPosture } from './posture.ts'
 import type { Grant, Shelf } from './rules.ts'
 
 /** `conditions` are those of the capability itself, by name; those of its grant (src, posture, expires) hold for every kind. */
 export type Inquiry<R> = {
-  shelf: Shelf<R>
+  shelves: readonly Shelf<R>[]
   targets: readonly string[]
   keys: readonly string[]
   principal: Principal | null
@@ -14,14 +14,16 @@ export type Inquiry<R> = {
 }
 
 /** Rules of grants whose own conditions hold for this caller. A rule that two selectors reach is there twice, which adds nothing. */
-export function reached<R extends { grant: Grant }>({ shelf, targets, keys, principal, now }: Inquiry<R>): R[] {
+export function reached<R extends { grant: Grant }>({ shelves, targets, keys, principal, now }: Inquiry<R>): R[] {
   const found: R[] = []
   for (const target of targets) {
-    const byKey = shelf.get(target)?.byKey
-    if (!byKey) continue
-    for (const key of keys) {
-      for (const rule of byKey.get(key) ?? [])
-        if (hasPosture(rule.grant.posture, principal) && !hasExpired(rule.grant, now)) found.push(rule)
+    for (const shelf of shelves) {
+      const byKey = shelf.get(target)?.byKey
+      if (!byKey) continue
+      for (const key of keys) {
+        for (const rule of byKey.get(key) ?? [])
+          if (hasPosture(rule.grant.posture, principal) && !hasExpired(rule.grant, now)) found.push(rule)
+      }
     }
   }
   return found

@@ -3,11 +3,12 @@ import type { Principal } from '../oauth/principal.ts'
 import { networkOf } from './address.ts'
 import type { Groups } from './groups.ts'
 import type { Engine } from './rules.ts'
-import { addressKey, clientKey, domainKey, groupKey, loginKey, peopleKey, taggedKey, tagKey } from './selector.ts'
+import { addressKey, callerKey, clientKey, domainKey, groupKey, loginKey, peopleKey, taggedKey, tagKey } from './selector.ts'
 
 /** Keys of a person or of a tagged node; of a tagged node none that a person could have, but for its address. */
 export function principalKeys(engine: Engine, principal: Principal): string[] {
-  const keys = principal.kind === 'user' ? [peopleKey, loginKey(principal.login)] : [taggedKey, ...principal.tags.map(tagKey)]
+  const keys =
+    principal.kind === 'user' ? [callerKey, peopleKey, loginKey(principal.login)] : [callerKey, taggedKey, ...principal.tags.map(tagKey)]
   if (principal.kind === 'user') {
     const at = principal.login.lastIndexOf('@')
     if (at >= 0) keys.push(domainKey(principal.login.slice(at + 1)))
@@ -31,11 +32,20 @@ export function workloadKeys(engine: Engine, principal: Principal | null, client
  * The groups that a principal is in: by the file, by what the control plane shows, and by groups of the file that hold either. Unknown
  * groups (null) add none. The mesh may say "eng@example.com" for what policies write as "group:eng@example.com".
  */
-export function groupsOf({ byLogin, within }: Groups, principal: Principal): ReadonlySet<string> {
-  if (principal.kind !== 'user') return new Set()
-  const found = new Set(byLogin.get(loginKey(principal.login)))
-  for (const shown of principal.groups ?? []) {
-    for (const group of within.get(shown.startsWith('group:') ? shown : `group:${shown}`) ?? []) found.add(group)
-  }
-  return found
+export function groupsOf(groups: Groups, principal: Principal): ReadonlySet<string> {
+  return new Set([...groupsByFile(groups, principal), ...groupsByMesh(groups, principal)])
 }
+
+/** Who says that this principal is in `group`: both may. */
+export const groupSources = (groups: Groups, principal: Principal, group: string): string[] => [
+  ...(groupsByFile(groups, principal).includes(group) ? ['by this file'] : []),
+  ...(groupsByMesh(groups, principal).includes(group) ? ['by the mesh'] : []),
+]
+
+const groupsByFile = ({ byLogin }: Groups, principal: Principal): readonly string[] =>
+  principal.kind === 'user' ? (byLogin.get(loginKey(principal.login)) ?? []) : []
+
+const groupsByMesh = ({ within }: Groups, principal: Principal): readonly string[] =>
+  principal.kind === 'user'
+    ? (principal.groups ?? []).flatMap((shown) => within.get(shown.startsWith('group:') ? shown : `group:${shown}`) ?? [])
+    : []

@@ -1,6 +1,7 @@
 /** What a token may become through gateways: the edges that `exchange` rules draw from one resource to others. */
 import type { UserPrincipal } from '../oauth/principal.ts'
 import { reached } from './inquiry.ts'
+import { shelvesOf } from './mesh_grants.ts'
 import type { Policy, Resource } from './policy.ts'
 import { principalKeys } from './principal_keys.ts'
 import type { Engine } from './rules.ts'
@@ -16,13 +17,16 @@ export type Reachable = { actor: string; resource: Resource; scopes: readonly st
  */
 export function reachable(policy: Policy, principal: UserPrincipal, from: string, held: readonly string[], now: number): Reachable[] {
   const engine = policy.compiled as Engine
-  const { resources, shelves } = engine
+  const { resources } = engine
+  const exchanges = shelvesOf(engine, 'exchange', principal)
   const caller = { keys: principalKeys(engine, principal), principal, now, conditions: {} }
-  const edges = [...shelves.exchange.keys()].flatMap((target) =>
-    reached({ ...caller, shelf: shelves.exchange, targets: [target] }).map((rule) => ({ target, rule })),
+  const edges = [...new Set(exchanges.flatMap((shelf) => [...shelf.keys()]))].flatMap((target) =>
+    reached({ ...caller, shelves: exchanges, targets: [target] }).map((rule) => ({ target, rule })),
   )
   const own = (target: string) =>
-    new Set(reached({ ...caller, shelf: shelves.authorize, targets: [target] }).flatMap(({ scopes }) => [...scopes]))
+    new Set(
+      reached({ ...caller, shelves: shelvesOf(engine, 'authorize', principal), targets: [target] }).flatMap(({ scopes }) => [...scopes]),
+    )
   const titles = new Map([...policy.clients.values()].map(({ name, title }) => [name, title]))
 
   const seen = new Map([[from, new Set(held)]])

@@ -2,6 +2,7 @@
 import type { Prefix } from './address.ts'
 import type { Groups } from './groups.ts'
 import type { Terms } from './limits.ts'
+import type { MeshGrants } from './mesh_grants.ts'
 import type { Resource } from './policy.ts'
 import type { Posture } from './posture.ts'
 import type { Selector } from './selector.ts'
@@ -9,10 +10,13 @@ import type { Limits } from './verdict.ts'
 
 /** The conditions that all capabilities of a grant share. */
 export type Grant = {
-  /** Index into the document's grants. */
+  /** Index into the document's grants, or into the values of the caller's capability. */
   index: number
+  source: 'file' | 'mesh'
+  /** "grant 3": what a sentence calls it. */
+  label: string
   src: readonly Selector[]
-  /** Keys of `src`. */
+  /** Keys of `src`; of a grant that the mesh brings along, the caller's own. */
   keys: ReadonlySet<string>
   posture: Posture | null
   /** From this moment on (seconds) it gives nothing; null for never. */
@@ -62,6 +66,18 @@ export type Rules = {
 /** Rules of one kind: by target, and there by each key of their grant's `src`. The target of what has no `dst` is ''. */
 export type Shelf<R> = Map<string, { all: R[]; byKey: Map<string, R[]> }>
 
+export type Shelves = { readonly [A in keyof Rules]: Shelf<Rules[A]> }
+
+export const newShelves = (): Shelves => ({
+  authorize: new Map(),
+  register: new Map(),
+  exchange: new Map(),
+  client_credentials: new Map(),
+  introspect: new Map(),
+  claims: new Map(),
+  admin: new Map(),
+})
+
 export type Engine = {
   resources: ReadonlyMap<string, Resource>
   /** Names of the clients of this file. */
@@ -69,7 +85,16 @@ export type Engine = {
   groups: Groups
   /** Every prefix length that a selector uses: a caller's address is cut to each of them, and looked up. */
   prefixes: readonly Prefix[]
-  shelves: { readonly [A in keyof Rules]: Shelf<Rules[A]> }
+  shelves: Shelves
+  /** The grants of the file, in its order. */
+  grants: readonly Grant[]
+  /** `mesh_grants`, and what was compiled of what it brought along: by content, and by the very array. */
+  mesh: {
+    capability: string
+    admin: boolean
+    byDigest: Map<string, MeshGrants>
+    byValues: WeakMap<readonly unknown[], MeshGrants>
+  } | null
 }
 
 export function shelve<R extends { grant: Grant }>(shelf: Shelf<R>, target: string, rule: R): void {

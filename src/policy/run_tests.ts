@@ -4,6 +4,7 @@ import { policyDocument, type TestEntry } from './document.ts'
 import { evaluate } from './evaluate.ts'
 import { type Hujson, type Path, type Place, quote, readHujson } from './hujson.ts'
 import { identityScopes } from './identity_scopes.ts'
+import { meshGrantFaults } from './mesh_grants.ts'
 import { didYouMean } from './nearest.ts'
 import type { Policy, Problem } from './policy.ts'
 import { mostProblems, newReport } from './report.ts'
@@ -171,6 +172,10 @@ function unknownFacts(policy: Policy, { src, given, from, with: held }: TestEntr
     if (!names.has(group)) wrong.push([['given', 'groups', i], `${quote(group)} is not defined.`])
   for (const [i, scope] of (held ?? []).entries())
     if (scopes && !scopes.has(scope)) wrong.push([['with', i], `${quote(scope)} is not a scope of ${from}.`])
+  const { mesh } = policy.compiled as Engine
+  for (const name of Object.keys(given?.caps ?? {}))
+    if (name !== mesh?.capability) wrong.push([['given', 'caps', name], `${quote(name)} is not the capability that "mesh_grants" names.`])
+  for (const fault of meshGrantFaults(policy, principalOf(src, { given }))?.faults ?? []) wrong.push([['given', 'caps'], fault])
   if (given?.tags && !src.startsWith('tag:')) wrong.push([['given', 'tags'], `Only a tagged node has tags, and ${src} is none.`])
   return wrong
 }
@@ -190,7 +195,14 @@ function failure(
 const outcome = (given: Verdict | undefined, all: readonly Verdict[]): string =>
   given?.allowed ? `given, by ${giversOf(given)}` : `denied. ${whyNot(all)}`
 
-const giversOf = ({ grants }: Allowed): string => `grant ${grants.map((index) => index + 1).join(', ')}`
+function giversOf({ grants, mesh_grants }: Allowed): string {
+  const counted = (indexes: readonly number[]) => indexes.map((index) => index + 1).join(', ')
+  const named = [
+    grants.length > 0 && `grant ${counted(grants)}`,
+    mesh_grants.length > 0 && `entry ${counted(mesh_grants)} of the tailnet policy`,
+  ]
+  return named.filter(Boolean).join(' and ')
+}
 
 /** The refusal with a near miss, where one has any: that is the one to learn from. */
 function whyNot(all: readonly Verdict[]): string {

@@ -17,38 +17,38 @@ const typeNames = new Map([
   ['null', 'null'],
 ])
 
-/** @param root the value that was parsed; @param schema what it was parsed with */
-export function reportSchemaIssues(report: Report, issues: readonly Issue[], root: unknown, schema: z.ZodType): void {
+/** @param root the value that was parsed; @param schema what it was parsed with; @param whole what a sentence calls the root */
+export function reportSchemaIssues(report: Report, issues: readonly Issue[], root: unknown, schema: z.ZodType, whole = 'the policy'): void {
   for (const issue of issues) {
     const path = issue.path as Path
     if (issue.code === 'unrecognized_keys') {
       const known = keysAt(schema, path)
       const meant = `It may hold ${known.length === 0 ? 'nothing' : known.join(', ')}.`
       for (const key of issue.keys) {
-        report.error([...path, key], `${quote(key)} is not a key of ${nameOf(path)}.`, {
+        report.error([...path, key], `${quote(key)} is not a key of ${nameOf(path, whole)}.`, {
           hint: () => didYouMean(key, known)() ?? meant,
           at: 'key',
         })
       }
     } else if (issue.code === 'invalid_type') {
-      report.error(path, typeSentence(path, issue.expected, valueAt(root, path)))
+      report.error(path, typeSentence(path, issue.expected, valueAt(root, path), whole))
     } else if (issue.code === 'invalid_value') {
       const given = valueAt(root, path)
-      if (given === undefined) report.error(path, typeSentence(path, '', undefined))
+      if (given === undefined) report.error(path, typeSentence(path, '', undefined, whole))
       else {
         const allowed = issue.values.map((value) => JSON.stringify(value))
         const hint = typeof given === 'string' ? didYouMean(given, issue.values.map(String)) : undefined
-        report.error(path, `${capital(nameOf(path))} must be ${allowed.join(' or ')}, not ${shown(given)}.`, { hint })
+        report.error(path, `${capital(nameOf(path, whole))} must be ${allowed.join(' or ')}, not ${shown(given)}.`, { hint })
       }
     } else if (issue.code === 'invalid_union' && nearestBranch(issue)) {
       const nested = nearestBranch(issue) ?? []
-      reportSchemaIssues(report, nested.map((each) => ({ ...each, path: [...issue.path, ...each.path] })) as Issue[], root, schema)
+      reportSchemaIssues(report, nested.map((each) => ({ ...each, path: [...issue.path, ...each.path] })) as Issue[], root, schema, whole)
     } else if (issue.code === 'invalid_key') {
       report.error(path, `${quote(String(path.at(-1)))}: ${issue.issues[0]?.message ?? issue.message}`, { at: 'key' })
     } else if (issue.code === 'too_big' && 'note' in issue && issue.note === 'Integers must be within the safe integer range.') {
       // The limit of the key itself says this in its own words.
     } else if (valueAt(root, path) === undefined) {
-      report.error(path, typeSentence(path, '', undefined))
+      report.error(path, typeSentence(path, '', undefined, whole))
     } else {
       report.error(path, issue.message) // all others carry their sentence in the schema
     }
@@ -61,9 +61,9 @@ function nearestBranch({ errors }: Extract<Issue, { code: 'invalid_union' }>): r
   return branch && others.length === 0 ? (branch as Issue[]) : null
 }
 
-function typeSentence(path: Path, expected: string, given: unknown): string {
+function typeSentence(path: Path, expected: string, given: unknown, whole: string): string {
   if (given === undefined) return `${quote(String(path.at(-1)))} is missing.`
-  return `${capital(nameOf(path))} must be ${typeNames.get(expected) ?? expected}, not ${shown(given)}.`
+  return `${capital(nameOf(path, whole))} must be ${typeNames.get(expected) ?? expected}, not ${shown(given)}.`
 }
 
 function shown(value: unknown): string {
@@ -73,9 +73,9 @@ function shown(value: unknown): string {
 }
 
 /** "consent"; an item of "scopes", the policy. */
-function nameOf(path: Path): string {
+function nameOf(path: Path, whole: string): string {
   const last = path.at(-1)
-  if (last === undefined) return 'the policy'
+  if (last === undefined) return whole
   if (typeof last === 'string') return quote(last)
   return `an item of ${quote(String(path.findLast((segment) => typeof segment === 'string') ?? ''))}`
 }

@@ -25,6 +25,8 @@ export const foldAscii = (text: string): string => text.replace(/[A-Z]+/g, (lett
 
 export const peopleKey = 'people'
 export const taggedKey = 'tagged'
+/** Of whoever calls: grants that the mesh brought along with them are theirs alone. */
+export const callerKey = 'caller'
 export const loginKey = (login: string) => `login ${foldAscii(login)}`
 export const domainKey = (domain: string) => `domain ${foldAscii(domain)}`
 export const groupKey = (group: string) => `group ${group}`

@@ -49,6 +49,8 @@ export type Allowed = {
   allowed: true
   /** Indexes into the document's grants of those that gave it. */
   grants: readonly number[]
+  /** Indexes into the values of the caller's capability (`mesh_grants`) of those that gave it too. */
+  mesh_grants: readonly number[]
   /** What these grants say of themselves (`reason`), in their order. */
   reasons: readonly string[]
   /** The scopes granted, in the order asked; empty for what has none. */

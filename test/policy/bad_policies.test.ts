@@ -147,7 +147,7 @@ const bad: readonly [title: string, text: string, message: string, hint?: string
     'an inherited name as key [threats 377]',
     '{ ‸"constructor": [] }',
     '"constructor" is not a key of the policy.',
-    'It may hold $schema, groups, mesh_groups, resources, clients, grants, tests.',
+    'It may hold $schema, groups, mesh_groups, mesh_grants, resources, clients, grants, tests.',
   ],
   [
     'an unknown key of a client [threats 376]',
@@ -351,7 +351,7 @@ const bad: readonly [title: string, text: string, message: string, hint?: string
     'a key of a tailnet policy',
     '{ ‸"acls": [] }',
     '"acls" is not a key of the policy.',
-    'It may hold $schema, groups, mesh_groups, resources, clients, grants, tests.',
+    'It may hold $schema, groups, mesh_groups, mesh_grants, resources, clients, grants, tests.',
   ],
   [
     'a reason of 1001 characters',
@@ -418,6 +418,11 @@ const bad: readonly [title: string, text: string, message: string, hint?: string
     register('{ "via": [‸"drc"] }'),
     'An item of "via" must be "dcr" or "cimd" or "initial_access_token", not "drc".',
     'Did you mean "dcr"?',
+  ],
+  [
+    'a capability that no tailnet policy could name',
+    '{ "mesh_grants": { "capability": ‸"meshidp" } }',
+    'A capability name of a tailnet policy looks like "example.com/cap/meshidp".',
   ],
   // Groups
   [
@@ -1061,6 +1066,7 @@ const everything = `{
   "$schema": "policy.schema.json",
   "groups": { "group:eng": ["alice@example.com"] },
   "mesh_groups": ["group:mesh"],
+  "mesh_grants": { "capability": "example.com/cap/meshidp", "admin": true },
   "resources": {
     "resource:a": {
       "uri": "https://a", "name": "A", "description": "The first.", "scopes": ["a:read"], "default": true, "token_format": "jwt", "check": "local",
@@ -1105,7 +1111,7 @@ const everything = `{
   "tests": [
     {
       "src": "alice@example.com", "app": "exchange", "dst": "resource:a", "actor": "client:c", "from": "resource:b", "with": ["b:read"], "accept": ["a:read"],
-      "given": { "groups": ["group:mesh"], "os": "linux", "caps": { "x": [1] } }
+      "given": { "groups": ["group:mesh"], "os": "linux", "caps": { "example.com/cap/meshidp": [{ "app": { "register": [{}] } }] } }
     },
     { "src": "tag:ci", "app": "authorize", "dst": "resource:a", "client": "client:c", "deny": ["a:read"], "given": { "tags": ["tag:x"] } }
   ]
@@ -1129,7 +1135,7 @@ const lineAndColumn = (offset: number) => {
   return { line: lines.length, column: (lines.at(-1) ?? '').length + 1 }
 }
 /** What a claim holds, and a capability of the mesh, is anybody's. */
-const free = (path: readonly (string | number)[]) => ['team', 'x'].some((name) => path.includes(name))
+const free = (path: readonly (string | number)[]) => ['team', 'example.com/cap/meshidp'].some((name) => path.includes(name))
 
 test('the document with everything is a good one, and has every key that the schema knows', () => {
   assert.deepEqual(errorsOf(everything), [])

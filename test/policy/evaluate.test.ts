@@ -678,7 +678,7 @@ test('a refusal says who may not do what, and which single thing is missing', ()
     sentence: 'mallory@other.com may not register software here.',
     near: [
       'mallory@other.com would match grant 2 if in group:eng.',
-      'mallory@other.com would match grant 2 if in group:sre.',
+      'mallory@other.com would match grant 2 if in group:sre (which the mesh would have to say; it shows no groups here).',
       'mallory@other.com would match grant 3 from a node with os macOS (self-reported).',
       'Grant 4 has expired.',
       'mallory@other.com would match grant 6 if calling from 100.65.0.0/16.',
