@@ -7,7 +7,7 @@ import { temporaryDirectory } from '../../support/start.ts'
 
 export type Laptop = {
   home: string
-  /** Environment for a program on this laptop; nothing of that of the tests is in it but PATH. */
+  /** What a program on this laptop has in its environment. */
   env: Record<string, string>
   /** The addresses that the browser was opened with so far. */
   opened: () => string[]
