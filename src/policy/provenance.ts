@@ -1,5 +1,6 @@
 /** Why an answer is yes: which grants gave it, by which of their selectors, and who says so. For `explain`; nothing is decided here. */
 import type { Principal } from '../oauth/principal.ts'
+import { type Place, readHujson } from './hujson.ts'
 import type { Policy } from './policy.ts'
 import { missingPosture } from './posture.ts'
 import { groupSources, principalKeys, workloadKeys } from './principal_keys.ts'
@@ -7,23 +8,32 @@ import type { Engine, Grant } from './rules.ts'
 import type { Selector } from './selector.ts'
 import type { Allowed, Asked } from './verdict.ts'
 
-/** One sentence for each grant that gave it: who of its `src` the caller is, and for groups and posture where that is known from. */
-export function because(policy: Policy, asked: Asked, { grants, mesh_grants }: Allowed): string[] {
+/**
+ * A grant that gave it. `grant`: what it is called; `place`: where it stands, null where the mesh sent it; `because`: who of its `src` the caller
+ * is, and for groups and posture where that is known from; `reason`: what it says of itself.
+ */
+export type Giver = { grant: string; place: Place | null; because: string; reason: string | null }
+
+/** The grants that gave it, in the order of the verdict. */
+export function giversOf(policy: Policy, asked: Asked, { grants, mesh_grants }: Allowed): Giver[] {
   const engine = policy.compiled as Engine
   const { principal } = asked
   const isWorkload = asked.app === 'client_credentials' || asked.app === 'introspect'
   const keys = new Set(isWorkload ? workloadKeys(engine, principal, asked.client) : principal && principalKeys(engine, principal))
-  const said = (grant: Grant) => {
+  const read = readHujson(policy.text)
+  const ofFile = (grant: Grant): Giver => {
     const who = grant.src.filter(({ key }) => keys.has(key)).map((selector) => inWords(engine, principal, selector))
     const where = missingPosture(grant.posture, null).map((wanted) => `from a node ${wanted}`)
-    return `Grant ${grant.index + 1}: ${[...who, ...where].join(', ')}.`
+    const place = read.ok ? read.hujson.place(['grants', grant.index]) : null
+    return { grant: grant.label, place, because: [...who, ...where].join(', '), reason: grant.reason }
   }
-  return [
-    ...grants.flatMap((index) => engine.grants[index] ?? []).map(said),
-    ...mesh_grants.map(
-      (index) => `Entry ${index + 1} of ${engine.mesh?.capability} in the tailnet policy: the mesh gives it to this caller.`,
-    ),
-  ]
+  const ofMesh = (index: number): Giver => ({
+    grant: `entry ${index + 1} of ${engine.mesh?.capability} in the tailnet policy`,
+    place: null,
+    because: 'the mesh gives it to this caller',
+    reason: null,
+  })
+  return [...grants.flatMap((index) => engine.grants[index] ?? []).map(ofFile), ...mesh_grants.map(ofMesh)]
 }
 
 function inWords(engine: Engine, principal: Principal | null, { kind, text }: Selector): string {

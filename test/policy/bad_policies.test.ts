@@ -926,7 +926,7 @@ const bad: readonly [title: string, text: string, message: string, hint?: string
   [
     'a test of an exchange without actor',
     file('"tests": [‸{ "src": "alice@example.com", "app": "exchange", "dst": "resource:wiki", "from": "resource:closed", "deny": ["*"] }]'),
-    'A test of "exchange" needs an "actor": a client of this file, or a tag.',
+    '"exchange" needs an "actor": a client of this file, or a tag.',
   ],
 ]
 

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
 import type { NodePrincipal, UserPrincipal } from '../../src/oauth/principal.ts'
-import { type Asked, because, compile, evaluate, meshGrantFaults, type Policy, runTests } from '../../src/policy/index.ts'
+import { type Asked, compile, evaluate, giversOf, meshGrantFaults, type Policy, runTests } from '../../src/policy/index.ts'
 
 const capability = 'example.com/cap/meshidp'
 
@@ -67,10 +67,10 @@ test('an entry is a grant to that caller, united with those of the file, and a v
   assert.ok(verdict.allowed)
   assert.deepEqual([verdict.scopes, verdict.grants, verdict.mesh_grants], [['read', 'write'], [0], [1]])
   assert.equal(verdict.limits.access_token_ttl, 60, 'the strictest of its scopes, wherever they come from')
-  assert.deepEqual(because(policy, asks(alice), verdict), [
-    'Grant 1: in group:eng (by this file).',
-    'Entry 2 of example.com/cap/meshidp in the tailnet policy: the mesh gives it to this caller.',
-  ])
+  assert.deepEqual(
+    giversOf(policy, asks(alice), verdict).map(({ grant, because }) => `${grant}: ${because}`),
+    ['grant 1: in group:eng (by this file)', 'entry 2 of example.com/cap/meshidp in the tailnet policy: the mesh gives it to this caller'],
+  )
   assert.equal(given(policy, asks(person('bob@example.com', []), 'write')), 'no_grant', 'it is nobody else’s')
   assert.equal(given(policy, asks(person('bob@example.com', [writes]), 'read', 'write')), 'write')
 })
@@ -176,7 +176,7 @@ test('posture and expires of an entry hold as in the file, and near misses name 
     return verdict.allowed ? 'allowed' : verdict.near.join(' ')
   }
   const mac =
-    'bob@example.com would match entry 1 of example.com/cap/meshidp in the tailnet policy from a node with os macOS (self-reported).'
+    'bob@example.com would match entry 1 of example.com/cap/meshidp in the tailnet policy from a node with os macOS (self-reported)'
   const other = 'bob@example.com would match grant 1 if in group:eng.'
   assert.ok(denied({ ...writes, posture: { os: ['macOS'] } }).includes(mac))
   assert.equal(denied({ ...writes, posture: { os: ['linux'] } }), 'allowed')
@@ -197,13 +197,13 @@ test('groups come from the file and from the mesh, united, and an explanation sa
     const asked = asks(person(login, [], { groups }), 'read')
     const verdict = evaluate(policy, asked)
     assert.ok(verdict.allowed)
-    return because(policy, asked, verdict)[0]
+    return giversOf(policy, asked, verdict)[0]?.because
   }
-  const rest = 'a person of this tailnet, from a node with os linux (self-reported).'
-  assert.equal(why('alice@example.com', null), `Grant 1: in group:all (by this file), ${rest}`)
-  assert.equal(why('bob@example.com', ['sre']), `Grant 1: in group:all (by the mesh), ${rest}`)
-  assert.equal(why('alice@example.com', ['group:sre']), `Grant 1: in group:all (by this file and by the mesh), ${rest}`)
-  assert.equal(why('bob@example.com', null), `Grant 1: ${rest}`)
+  const rest = 'a person of this tailnet, from a node with os linux (self-reported)'
+  assert.equal(why('alice@example.com', null), `in group:all (by this file), ${rest}`)
+  assert.equal(why('bob@example.com', ['sre']), `in group:all (by the mesh), ${rest}`)
+  assert.equal(why('alice@example.com', ['group:sre']), `in group:all (by this file and by the mesh), ${rest}`)
+  assert.equal(why('bob@example.com', null), rest)
 })
 
 test('a test of the policy may say what the mesh brings along', () => {

@@ -95,9 +95,9 @@ test('a test that asks nothing is a failure, not a pass', () => {
       '21 This test expects nothing; it needs "accept" or "deny".',
       '22 "authorize" knows no "wirte" here. It knows *, read, write, openid, profile, email, groups, offline_access.',
       '23 "dst" names nothing of this file that "authorize" could be about.',
-      '24 A test of "authorize" speaks for a login name or a tag; group:eng is neither.',
+      '24 "authorize" is asked for a login name or a tag; group:eng is neither.',
       '25 client:ap is neither a client of this file nor autogroup:registered.',
-      '26 A test of "exchange" needs an "actor": a client of this file, or a tag.',
+      '26 "exchange" needs an "actor": a client of this file, or a tag.',
       '27 "introspect" is for a client of this file or a tagged node; client:nobody is neither.',
     ],
   )

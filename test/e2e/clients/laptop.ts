@@ -7,7 +7,7 @@ import { temporaryDirectory } from '../../support/start.ts'
 
 export type Laptop = {
   home: string
-  /** What a program on this laptop has in its environment. */
+  /** Environment for a program on this laptop; nothing of that of the tests is in it but PATH. */
   env: Record<string, string>
   /** The addresses that the browser was opened with so far. */
   opened: () => string[]

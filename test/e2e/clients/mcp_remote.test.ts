@@ -10,8 +10,8 @@ import { type Laptop, laptopOf } from './laptop.ts'
 const program = fileURLToPath(new URL('node_modules/mcp-remote/dist/proxy.js', import.meta.url))
 
 /** What an editor does with `"command": "npx", "args": ["mcp-remote", URL]`. */
-async function connected(t: TestContext, { env }: Laptop, url: string) {
-  const transport = new StdioClientTransport({ command: process.execPath, args: [program, url], env, stderr: 'pipe' })
+async function connected(t: TestContext, { env }: Laptop, url: string, ...more: string[]) {
+  const transport = new StdioClientTransport({ command: process.execPath, args: [program, url, ...more], env, stderr: 'pipe' })
   let said = ''
   transport.stderr?.on('data', (text) => {
     said += text
@@ -23,7 +23,7 @@ async function connected(t: TestContext, { env }: Laptop, url: string) {
     const { content } = await client.callTool({ name, arguments: args })
     return (content as { text: string }[])[0]?.text ?? ''
   }
-  return { client, call }
+  return { client, call, said: () => said }
 }
 
 test('mcp-remote 0.15: RFC 7591 §3, RFC 6749 §6: registers, opens the browser once, calls a tool, refreshes; the next start needs no browser', async (t) => {

@@ -1,0 +1,72 @@
+/** An answer with its reasons: `evaluate`, asked of the whole and of each scope alone. Nothing is decided here. */
+
+import type { Principal } from '../oauth/principal.ts'
+import { evaluate } from './evaluate.ts'
+import type { Terms } from './limits.ts'
+import type { Policy } from './policy.ts'
+import { groupSources, groupsOf } from './principal_keys.ts'
+import { type Giver, giversOf } from './provenance.ts'
+import type { Engine } from './rules.ts'
+import type { Asked, Verdict } from './verdict.ts'
+
+export type Explanation = {
+  asked: Asked
+  verdict: Verdict
+  /** Each scope asked, or where none was, each that could have been given: alone, and who gives it. */
+  scopes: { scope: string; verdict: Verdict; givers: Giver[] }[]
+  /** Of all that gave something. */
+  givers: Giver[]
+  /** What the whole takes of its scopes: the strictest of each limit, and the scopes that it comes from. */
+  decisive: { limit: keyof Terms; value: string | number | null; scopes: string[] }[]
+}
+
+const terms: readonly (keyof Terms)[] = ['consent', 'bind', 'access_token_ttl', 'refresh_token_ttl']
+/** What has such terms; all other capabilities have limits of their own kind. */
+const withTerms = new Set<Asked['app']>(['authorize', 'exchange', 'client_credentials'])
+
+/** @param now seconds since the epoch; without it, a grant that expires gives nothing */
+export function explain(policy: Policy, asked: Asked, now?: number): Explanation {
+  const verdict = evaluate(policy, asked, now)
+  const scopes = scopesOf(policy, asked).map((scope) => {
+    const one = { ...asked, scopes: [scope] } as Asked
+    const alone = evaluate(policy, one, now)
+    return { scope, verdict: alone, givers: alone.allowed ? giversOf(policy, one, alone) : [] }
+  })
+  const decisive = terms.flatMap((limit) => {
+    if (!verdict.allowed || !withTerms.has(asked.app)) return []
+    const value = verdict.limits[limit]
+    const from = scopes.filter((one) => one.verdict.allowed && one.verdict.limits[limit] === value)
+    return [{ limit, value, scopes: from.map(({ scope }) => scope) }]
+  })
+  return { asked, verdict, scopes, givers: verdict.allowed ? giversOf(policy, asked, verdict) : [], decisive }
+}
+
+function scopesOf({ resources }: Policy, asked: Asked): string[] {
+  if (!('scopes' in asked)) return []
+  const all = asked.scopes.length > 0 ? asked.scopes : (resources.get(asked.resource ?? '')?.scopes.keys() ?? [])
+  return [...new Set(all)]
+}
+
+/** The groups of a policy that somebody is in, and who says so. */
+export function groupsKnown(policy: Policy, principal: Principal): { group: string; sources: string[] }[] {
+  const { groups } = policy.compiled as Engine
+  return [...groupsOf(groups, principal)].sort().map((group) => ({ group, sources: groupSources(groups, principal, group) }))
+}
+
+/** What makes two answers the same to a person: outcome, who gives what and on which terms; or why not. */
+const gist = ({ verdict, scopes }: Explanation): string => {
+  const of = (one: Verdict) => (one.allowed ? { ...one, reasons: [] } : [one.reason])
+  return JSON.stringify([of(verdict), scopes.map(({ scope, verdict }) => [scope, of(verdict)])])
+}
+
+/** Explanations of like questions that come to the same, together; what is allowed first. */
+export function alike(all: readonly Explanation[]): [Explanation, ...Explanation[]][] {
+  const found = new Map<string, [Explanation, ...Explanation[]]>()
+  for (const one of all) {
+    const key = gist(one)
+    const same = found.get(key)
+    if (same) same.push(one)
+    else found.set(key, [one])
+  }
+  return [...found.values()].sort(([a], [b]) => Number(b.verdict.allowed) - Number(a.verdict.allowed))
+}

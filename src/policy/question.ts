@@ -1,0 +1,103 @@
+/** Questions in the words of the policy file: those of its tests, and of the command line. */
+import type { MeshNode, NodePrincipal, Principal } from '../oauth/principal.ts'
+import type { TestEntry } from './document.ts'
+import { identityScopes } from './identity_scopes.ts'
+import type { Policy } from './policy.ts'
+import { parseSelector, registered } from './selector.ts'
+import type { Asked, ClientFacts } from './verdict.ts'
+
+/** What a test says of its question; what it expects is another thing. */
+export type Wording = Omit<TestEntry, 'accept' | 'deny'>
+
+/** Names of the clients of the file. */
+export const namesOf = (policy: Policy) => new Set([...policy.clients.values()].map(({ name }) => name))
+
+/** What can be asked, and the questions that an item stands for, one for each software that may ask; or why nothing can. */
+export type Question =
+  | { items: readonly string[]; ask: (item: string) => Asked[] }
+  | { fault: string; at: 'src' | 'dst' | 'client' | 'actor' | 'from' }
+
+/** The questions of one entry. `principal`: who asks; without, somebody of whom only `given` is known. */
+export function questionOf(policy: Policy, entry: Wording, principal: Principal | null = principalOf(entry.src, entry)): Question {
+  const names = namesOf(policy)
+  const software = (name: string): ClientFacts | null =>
+    name === registered ? { client_id: registered, name: null } : names.has(name) ? { client_id: name, name } : null
+  const own = software(entry.src)
+  const { app, dst } = entry
+  const resource = dst === undefined ? undefined : policy.resources.get(dst)
+
+  if (app === 'client_credentials' || app === 'introspect') {
+    const workload = principal?.kind === 'node' ? principal : null
+    if (!workload && !own) return { at: 'src', fault: `"${app}" is for a client of this file or a tagged node; ${entry.src} is neither.` }
+    if (!resource) return { at: 'dst', fault: `"${app}" is asked of a resource of this file; "dst" names none.` }
+    const client = own ?? { client_id: entry.src, name: null }
+    if (app === 'introspect') return { items: ['*'], ask: () => [{ app, principal: workload, client, resource: resource.name }] }
+    return {
+      items: [...resource.scopes.keys()],
+      ask: (scope) => [{ app, principal: workload, client, resource: resource.name, scopes: [scope] }],
+    }
+  }
+  if (!principal) return { at: 'src', fault: `"${app}" is asked for a login name or a tag; ${entry.src} is neither.` }
+  if (app === 'register')
+    return { items: ['dcr', 'cimd'], ask: (via) => [{ app, principal, via: via as 'dcr', hosts: [], confidential: false }] }
+  if (app === 'admin') return { items: ['read', 'write'], ask: (access) => [{ app, principal, access: access as 'read' }] }
+
+  const target = dst === undefined ? null : software(dst)
+  if (!resource && (!target || app === 'exchange'))
+    return { at: 'dst', fault: `"dst" names nothing of this file that "${app}" could be about.` }
+
+  if (app === 'exchange') {
+    const acts = entry.actor === undefined ? null : principalOf(entry.actor, {})
+    const actor: NodePrincipal | null = acts?.kind === 'node' ? acts : null
+    const client = software(entry.actor ?? '') ?? (actor && { client_id: entry.actor ?? '', name: null })
+    if (!client) return { at: 'actor', fault: '"exchange" needs an "actor": a client of this file, or a tag.' }
+    const from = entry.from
+    if (from === undefined || !policy.resources.has(from))
+      return { at: 'from', fault: '"exchange" needs "from": the resource of this file that the subject token is for.' }
+    const common = {
+      app,
+      principal,
+      client,
+      actor,
+      from,
+      held: entry.with ?? [],
+      resource: resource?.name ?? '',
+      depth: 1,
+      impersonate: false,
+    }
+    return { items: [...(resource?.scopes.keys() ?? [])], ask: (scope) => [{ ...common, scopes: [scope] }] }
+  }
+
+  const said = entry.client === undefined ? null : software(entry.client)
+  if (entry.client !== undefined && !said)
+    return { at: 'client', fault: `${entry.client} is neither a client of this file nor ${registered}.` }
+  // Where no software is said, any will do: what is accepted is given with some, what is denied with none.
+  const chosen = said ?? target
+  const clients = chosen ? [chosen] : [...names, registered].flatMap((name) => software(name) ?? [])
+  const at = resource?.name ?? null
+  if (app === 'claims') return { items: ['*'], ask: () => clients.map((client) => ({ app, principal, client, resource: at })) }
+  return {
+    items: [...(resource?.scopes.keys() ?? []), ...identityScopes],
+    ask: (scope) => clients.map((client) => ({ app, principal, client, resource: at, scopes: [scope] })),
+  }
+}
+
+/** The caller that an entry speaks of: a person or a tagged node, of whom nothing is known but what `given` says. */
+export function principalOf(src: string, { given }: Pick<TestEntry, 'given'>): Principal | null {
+  const selector = parseSelector(src)
+  if ('refused' in selector) return null
+  const capabilities = new Map(Object.entries(given?.caps ?? {}))
+  const node: MeshNode = {
+    id: 'test',
+    name: 'test',
+    addresses: [],
+    key_expiry: given?.key_expiry ? Number.MAX_SAFE_INTEGER : null,
+    os: given?.os ?? null,
+    os_version: given?.os_version ?? null,
+    ...(given?.attributes && { attributes: given.attributes }),
+  }
+  const common = { capabilities, node, address: '' }
+  if (selector.kind === 'tag') return { kind: 'node', tags: [src, ...(given?.tags ?? [])], ...common }
+  if (selector.kind !== 'login') return null
+  return { kind: 'user', user_id: 'test', login: src, display_name: null, picture: null, groups: given?.groups ?? null, ...common }
+}
