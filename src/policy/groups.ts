@@ -41,8 +41,13 @@ export function compileGroups(document: PolicyDocument, report: Report): Groups 
 
   if (!nestsWell(groups, holders, report)) return { names, ofMesh, byLogin: new Map(), within: new Map() }
   const within = new Map([...names].map((name) => [name, upwards(name, holders)]))
-  const byLogin = new Map<string, readonly string[]>()
-  for (const [login, group] of people) byLogin.set(login, union(byLogin.get(login), within.get(group)))
+  const found = new Map<string, Set<string>>()
+  for (const [login, group] of people) {
+    const groups = found.get(login) ?? new Set()
+    found.set(login, groups)
+    for (const holder of within.get(group) ?? []) groups.add(holder)
+  }
+  const byLogin = new Map([...found].map(([login, groups]) => [login, [...groups].sort()]))
   return { names, ofMesh, byLogin, within }
 }
 
@@ -105,5 +110,3 @@ function upwards(name: string, holders: ReadonlyMap<string, ReadonlySet<string>>
   for (const group of found) for (const holder of holders.get(group) ?? []) found.add(holder)
   return [...found].sort()
 }
-
-const union = (a: readonly string[] = [], b: readonly string[] = []): readonly string[] => [...new Set([...a, ...b])].sort()

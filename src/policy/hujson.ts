@@ -1,5 +1,5 @@
 /** HuJSON (JSON with comments and trailing commas): text in, plain values and the place of each of them out. Never throws. */
-import { createScanner, type Node, type ParseError, parseTree, printParseErrorCode } from 'jsonc-parser'
+import { createScanner, type Node, type ParseError, parseTree, printParseErrorCode, visit } from 'jsonc-parser'
 import type { Problem } from './policy.ts'
 
 /** Keys and indexes from the root of the document. */
@@ -17,6 +17,8 @@ const maxBytes = 5 * 1024 * 1024
 const maxDepth = 64
 /** More than this helps nobody. */
 const mostProblems = 100
+
+const options = { allowTrailingComma: true }
 
 /** Tokens of jsonc-parser, whose enum exists for compilers only. */
 const token = { openBrace: 1, closeBrace: 2, openBracket: 3, closeBracket: 4, end: 17 }
@@ -62,23 +64,21 @@ export function readHujson(text: string): { ok: true; hujson: Hujson } | { ok: f
   const deep = firstTooDeep(text) // before the parser, which recurses
   if (deep !== null) return failed(deep, `Nested more than ${maxDepth} deep; a policy never needs that.`)
 
-  const errors: ParseError[] = []
-  const root = parseTree(text, errors, { allowTrailingComma: true })
+  // The tree knows where everything stands, and is large: it is made only where something has to be found.
+  let tree: Node | undefined
+  const place = (path: Path, part: 'key' | 'value' = 'value'): Place => {
+    tree ??= parseTree(text, [], options)
+    return placeOf(tree ? find(tree, path, part).offset : 0)
+  }
+
+  const { value, errors, faults } = readValue(text, place)
   const first = errors[0]
-  if (!root && first && printParseErrorCode(first.error) === 'ValueExpected') {
+  if (value === undefined && first && printParseErrorCode(first.error) === 'ValueExpected') {
     return failed(0, 'The file is empty. The smallest policy is {}, and it allows nothing.')
   }
   if (first) return failed(...syntaxError(text, printParseErrorCode(first.error), first.offset))
-  if (!root) return failed(0, 'The file holds no policy.')
-
-  const problems: Problem[] = []
-  const report = (node: Node, message: string) => {
-    if (problems.length < mostProblems) problems.push(error(placeOf(node.offset), message))
-  }
-  const value = toValue(root, report, placeOf)
-  if (problems.length > 0) return { ok: false, problems }
-
-  return { ok: true, hujson: { value, place: (path, part = 'value') => placeOf(find(root, path, part).offset) } }
+  if (faults.length > 0) return { ok: false, problems: faults.map(({ offset, message }) => error(placeOf(offset), message)) }
+  return { ok: true, hujson: { value, place } }
 }
 
 function syntaxError(text: string, code: string, offset: number): [offset: number, message: string] {
@@ -130,25 +130,53 @@ function firstTooDeep(text: string): number | null {
 
 const halfCharacter = 'This text holds half a character (a surrogate without its other half).'
 
-function toValue(node: Node, report: (node: Node, message: string) => void, placeOf: (offset: number) => Place): unknown {
-  if (node.type === 'array') return (node.children ?? []).map((child) => toValue(child, report, placeOf))
-  if (node.type === 'number' && !Number.isFinite(node.value)) report(node, 'This number is too large.')
-  if (node.type === 'string' && !node.value.isWellFormed()) report(node, halfCharacter)
-  if (node.type !== 'object') return node.value
+type Fault = { offset: number; message: string }
 
-  const object: Record<string, unknown> = Object.create(null)
-  const seen = new Map<string, Node>()
-  for (const property of node.children ?? []) {
-    const [key, value] = property.children ?? []
-    if (!key || !value) continue
-    const before = seen.get(key.value)
-    seen.set(key.value, key)
-    if (before) report(key, `${quote(key.value)} is there twice; the first is on line ${placeOf(before.offset).line}.`)
-    else if (!key.value.isWellFormed()) report(key, halfCharacter)
-    else if (key.value === '__proto__') report(key, '"__proto__" may not be a key.')
-    else object[key.value] = toValue(value, report, placeOf)
+/** The value of `text`, undefined where it holds none, with the errors of its syntax, and what JSON would allow and a policy may not hold. */
+function readValue(text: string, place: Hujson['place']): { value: unknown; errors: ParseError[]; faults: Fault[] } {
+  const errors: ParseError[] = []
+  const faults: Fault[] = []
+  const fault = (offset: number, message: string) => {
+    if (faults.length < mostProblems) faults.push({ offset, message })
   }
-  return object
+  const root: unknown[] = []
+  const open: (unknown[] | Record<string, unknown>)[] = [root] // the innermost is the last
+  let key = ''
+  const put = (value: unknown) => {
+    const into = open.at(-1)
+    if (Array.isArray(into)) into.push(value)
+    else if (into) into[key] = value
+  }
+  const begin = (container: unknown[] | Record<string, unknown>) => {
+    put(container)
+    open.push(container)
+  }
+  const end = () => void open.pop()
+
+  visit(
+    text,
+    {
+      onObjectBegin: () => begin(Object.create(null)),
+      onObjectEnd: end,
+      onArrayBegin: () => begin([]),
+      onArrayEnd: end,
+      onObjectProperty(name, offset, _length, _line, _character, path) {
+        key = name
+        const before = name in (open.at(-1) ?? {}) // nothing is inherited here
+        if (before) fault(offset, `${quote(name)} is there twice; the first is on line ${place([...path(), name], 'key').line}.`)
+        else if (!name.isWellFormed()) fault(offset, halfCharacter)
+        else if (name === '__proto__') fault(offset, '"__proto__" may not be a key.')
+      },
+      onLiteralValue(value, offset) {
+        if (typeof value === 'number' && !Number.isFinite(value)) fault(offset, 'This number is too large.')
+        if (typeof value === 'string' && !value.isWellFormed()) fault(offset, halfCharacter)
+        put(value)
+      },
+      onError: (error, offset, length) => errors.push({ error, offset, length }),
+    },
+    options,
+  )
+  return { value: root[0], errors, faults }
 }
 
 function find(root: Node, path: Path, part: 'key' | 'value'): Node {
