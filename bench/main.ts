@@ -1,6 +1,6 @@
 /**
  * `npm run bench`: meshidp beside oidc-provider in memory and in SQLite, on the same core, in the same run, one workload after the other.
- * With `--flood`: meshidp alone, under a flood. Ends with 0; with 2 where something could not be measured.
+ * With `--flood`: meshidp alone, under a flood. With `--policy`: its policy engine alone. Ends with 0; with 2 where something could not be measured.
  */
 import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -18,6 +18,7 @@ import { discover } from './load/target.ts'
 import { canPin, LOAD_CORE, MEASURED_CORE, processesOf, residentMemory } from './machine.ts'
 import { type Measured, together } from './measured.ts'
 import { type Options, readOptions } from './options.ts'
+import { policyBench, policyForMachines, policyReport } from './policy.ts'
 import { collectRatios, ratioOf } from './ratios.ts'
 import { forMachines, type Result, report } from './report.ts'
 import type { Prepared, Server } from './servers/server.ts'
@@ -33,6 +34,9 @@ const options = readOptions()
 if (options.flood) {
   const result = await flood(options)
   print(floodForMachines(result), floodReport(result))
+} else if (options.policy) {
+  const result = await policyBench(options)
+  print(policyForMachines(result), policyReport(result))
 } else {
   const result = await bench(options)
   print(forMachines(result), report(result))

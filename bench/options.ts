@@ -22,6 +22,7 @@ const USAGE = `usage: npm run bench -- [options]
   --servers A,B        of ${[...all.keys()].join(', ')} (all)
   --rows N             also measures meshidp with so many refresh tokens in its database, of a tenth as many clients (0: does not)
   --flood              instead of all that: what others notice of a stranger who floods meshidp
+  --policy             instead of all that: policies of 10,000 grants, compiled and asked
   --id-token ALG       how ID tokens are signed on all: RS256 or ES256 (RS256)
   --directory DIR      where the servers may write; should be a disk (.dev below the project)
   --json               for machines`
@@ -42,6 +43,7 @@ export function readOptions() {
         servers: { type: 'string', default: [...all.keys()].join(',') },
         rows: { type: 'string', default: '0' },
         flood: { type: 'boolean', default: false },
+        policy: { type: 'boolean', default: false },
         'id-token': { type: 'string', default: 'RS256' },
         directory: { type: 'string', default: fileURLToPath(new URL('../.dev', import.meta.url)) },
         json: { type: 'boolean', default: false },
@@ -66,6 +68,7 @@ export function readOptions() {
         rows > 0 ? [meshidp(FULL, { rows })] : [],
       ),
       flood: values.flood,
+      policy: values.policy,
       idTokenAlg,
       directory: values.directory,
       json: values.json,

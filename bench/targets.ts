@@ -1,5 +1,6 @@
 /** What meshidp, on disk, has to reach beside the others. One table; `verdicts` holds the figures against it. */
 import { type Measured, median } from './measured.ts'
+import type { PolicyFigures } from './policy/process.ts'
 import type { Ratio, Ratios } from './ratios.ts'
 import type { IdTokenAlg } from './servers/server.ts'
 
@@ -42,7 +43,7 @@ export type Verdict = {
   figure: number
   bound: 'at least' | 'at most'
   target: number
-  unit: '' | 'ms' | 'MiB' | '%'
+  unit: '' | 'ms' | 'µs' | 'MiB' | '%'
   met: boolean
 }
 
@@ -115,4 +116,25 @@ export function floodVerdicts(strangers: ReadonlyMap<string, readonly Share[]>, 
   }
   if (memoryPeak !== null) atMost('most memory', memoryPeak, FLOODED_MEMORY_MIB, 'MiB')
   return found
+}
+
+const COMPILE_MS = 1000
+const POLICY_MIB = 100
+const EVALUATE_US = 50
+/** "Does not depend on" leaves room for the noise of a machine: ninety times as many grants may not even take half as long again. */
+const GRANTS_OF_OTHERS = 1.5
+
+/** Of the policy with the fewest and of that with the most grants for others. */
+export function policyVerdicts(least: PolicyFigures, most: PolicyFigures): Verdict[] {
+  const atMost = (what: string, figure: number, target: number, unit: Verdict['unit']): Verdict => ({
+    ...{ what, figure, bound: 'at most', target, unit },
+    met: figure <= target,
+  })
+  return [
+    atMost('compile, 10,000 grants', most.compile_ms, COMPILE_MS, 'ms'),
+    atMost('memory that it adds, with what is left to sweep up', most.resident, POLICY_MIB, 'MiB'),
+    atMost('evaluate, allowed, p50', most.allowed.p50, EVALUATE_US, 'µs'),
+    atMost('evaluate, denied, p50', most.denied.p50, EVALUATE_US, 'µs'),
+    atMost('allowed, p50, most grants of others to fewest', most.allowed.p50 / least.allowed.p50, GRANTS_OF_OTHERS, ''),
+  ]
 }

@@ -47,7 +47,7 @@ export function preparePolicy({ text, name }: { text: string; name: string }, { 
 const unusable = (name: string, problems: readonly Problem[]) => new PolicyError(allInWords(name, problems), { problems })
 
 /** More than a policy may have, so `compile` says where that was reached. */
-const mostBytes = 6 * 1024 * 1024
+const mostBytes = 9 * 1024 * 1024
 const attempts = 3
 
 /**

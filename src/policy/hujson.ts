@@ -13,7 +13,7 @@ export type Hujson = {
   place(path: Path, part?: 'key' | 'value'): Place
 }
 
-const maxBytes = 5 * 1024 * 1024
+const maxBytes = 8 * 1024 * 1024
 const maxDepth = 64
 /** More than this helps nobody. */
 const mostProblems = 100
@@ -100,7 +100,7 @@ function firstUnwritable(text: string, offset: number): number {
 const error = (place: Place, message: string): Problem => ({ ...place, severity: 'error', message })
 
 function unreadableText(text: string): { offset: number; message: string } | null {
-  if (Buffer.byteLength(text) > maxBytes) return { offset: 0, message: 'The file is larger than 5 MiB.' }
+  if (Buffer.byteLength(text) > maxBytes) return { offset: 0, message: 'The file is larger than 8 MiB.' }
   const nul = text.indexOf('\0')
   if (nul >= 0) return { offset: nul, message: 'The file holds a NUL character; save it as UTF-8 text.' }
   if (text.startsWith('\uFEFF')) return { offset: 0, message: 'The file starts with a byte order mark; save it as UTF-8 without one.' }

@@ -50,7 +50,7 @@ const bad: readonly [title: string, text: string, message: string, hint?: string
     '{ "groups": { "group:a": ["‸\uFFFD"] } }',
     'Something here is not UTF-8; save the file as UTF-8 text.',
   ],
-  ['a file over 5 MiB [threats 374]', `‸{}${' '.repeat(5 * 1024 * 1024)}`, 'The file is larger than 5 MiB.'],
+  ['a file over 8 MiB [threats 374]', `‸{}${' '.repeat(8 * 1024 * 1024)}`, 'The file is larger than 8 MiB.'],
   ['65 deep', `${'['.repeat(64)}‸[`, 'Nested more than 64 deep; a policy never needs that.'],
   ['100,000 deep [threats 374]', `${'['.repeat(64)}‸[${'['.repeat(100_000)}`, 'Nested more than 64 deep; a policy never needs that.'],
   ['half a file [threats 373]', '{ "groups": {‸', 'A closing brace "}" is missing.'],
@@ -104,7 +104,7 @@ const bad: readonly [title: string, text: string, message: string, hint?: string
     '{ // ‸\u202e\n }',
     'Here the direction of text is turned (U+202E), so the file reads other than it is.',
   ],
-  ['a file of 10 MB [threats 374]', `‸{}${' '.repeat(10_000_000)}`, 'The file is larger than 5 MiB.'],
+  ['a file of 10 MB [threats 374]', `‸{}${' '.repeat(10_000_000)}`, 'The file is larger than 8 MiB.'],
   ['objects 65 deep', `${'{"a":'.repeat(64)}‸{"a":`, 'Nested more than 64 deep; a policy never needs that.'],
   [
     '65 deep, and closed again',
