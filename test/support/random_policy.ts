@@ -212,7 +212,8 @@ const kinds: { [A in Asked['app']]: fc.Arbitrary<Extract<Asked, { app: A }>> } =
 /** A question of a kind that one of the grants is about, so that many are allowed; of any kind where there are none. */
 export function questionsTo({ grants }: Pick<PolicyDocument, 'grants'>): fc.Arbitrary<Asked> {
   const apps = grants.flatMap(({ app }) => Object.keys(app) as Asked['app'][])
-  return fc.oneof(...(apps.length > 0 ? apps.map((app) => kinds[app]) : Object.values(kinds)))
+  const question: fc.Arbitrary<Asked> = fc.oneof(...(apps.length > 0 ? apps.map((app) => kinds[app]) : Object.values(kinds)))
+  return question.map((asked) => ({ ...asked })) // fast-check makes some without a prototype, code never does
 }
 
 /** A document, and a question to it. */
