@@ -4,9 +4,10 @@ import type { Deps } from './deps.ts'
 import { allInWords } from './load_policy.ts'
 import { expiryWarnings } from './policy/index.ts'
 import { endAuthorization, personFound } from './store/authorizations.ts'
-import { deleteUnusedClient, forgetClient } from './store/clients.ts'
+import { deleteClient, deleteUnusedClient, forgetClient } from './store/clients.ts'
 import { neverRedeemed } from './store/codes.ts'
 import { type PruneRule, pruneExpired } from './store/prune.ts'
+import { registrantFound, registrantMissing, stillMissing } from './store/registrants.ts'
 
 const tenMinutes = 600
 const anHour = 3600
@@ -62,6 +63,36 @@ export async function deleteUnused(deps: Deps): Promise<void> {
     await deps.store.commit(isOfPolicy(policy, client_id) ? [forgetClient(client_id)] : deleteUnusedClient(client_id, now))
 }
 
+/**
+ * Software falls with whoever brought it: when no machine of theirs has been in the mesh for `removal_grace`, it goes as if it were deleted. Throws
+ * `Unavailable` while the mesh is dark, which says nothing about anybody.
+ */
+export async function deleteOrphans(deps: Deps): Promise<void> {
+  const now = deps.now()
+  const policy = deps.policy()
+  const everybody = await deps.identity.everybody()
+  let after = ''
+  for (;;) {
+    const registrants = await deps.store.registrants.list(after, mostAtOnce)
+    for (const { owner, missing_since } of registrants) {
+      if (everybody.has(owner)) {
+        if (missing_since !== null) await deps.store.commit([registrantFound(owner)])
+      } else if (missing_since === null) await deps.store.commit([registrantMissing(owner, now)])
+      else if (missing_since <= now - deps.config.lifetimes.removal_grace)
+        for (const client_id of await deps.store.clients.ofOwner(owner, mostAtOnce))
+          await deps.store.commit([
+            stillMissing(owner, missing_since),
+            ...(isOfPolicy(policy, client_id)
+              ? [forgetClient(client_id)]
+              : deleteClient(client_id, now, 'whoever registered its client is gone from the mesh')),
+          ])
+    }
+    const last = registrants.at(-1)
+    if (registrants.length < mostAtOnce || !last) return
+    after = last.owner
+  }
+}
+
 /** A grant that ends while the daemon runs is spoken of too, each day from 30 days before. */
 export function tellOfExpiry({ log, config, policy, now }: Pick<Deps, 'log' | 'config' | 'policy' | 'now'>): void {
   const warnings = expiryWarnings(policy(), now())
@@ -71,16 +102,21 @@ export function tellOfExpiry({ log, config, policy, now }: Pick<Deps, 'log' | 'c
 /** Every minute, until stopped; stopped it is when the last round is over. Failures are logged; the next minute tries again. */
 export function startJanitor(deps: Deps, every = 60_000): { stop: () => Promise<void> } {
   let round = Promise.resolve()
+  let looked = 0
   let told = deps.now() // the policy was loaded just now
   async function clean(): Promise<void> {
     try {
+      if (deps.now() - told >= aDay) {
+        tellOfExpiry(deps)
+        told = deps.now()
+      }
       const pruned = await pruneExpired(deps.store.engine, rulesOf(deps), deps.now())
       if (pruned > 0) deps.log.debug({ pruned }, 'removed what has ended')
       await deleteUnused(deps)
       await endSuspended(deps)
-      if (deps.now() - told >= aDay) {
-        tellOfExpiry(deps)
-        told = deps.now()
+      if (deps.now() - looked >= anHour) {
+        await deleteOrphans(deps)
+        looked = deps.now()
       }
     } catch (error) {
       deps.log.warn({ err: error }, 'could not remove what has ended; trying again in a minute')

@@ -88,6 +88,7 @@ export async function fill(file: string, rows: number, resource: string, progres
       metadata: REGISTRATION as never, // no more than what a request says: the store keeps it as text
       secret_digest: null,
       registration_token_digest: digest(),
+      software: null,
       owner: `userid:${user_id}`,
       owner_name: login,
       created_at: begin,

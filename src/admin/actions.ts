@@ -30,7 +30,7 @@ async function page<Row>(name: string, limit: number, list: (limit: number) => P
 }
 
 /** A client as admins see it: never a digest. */
-const shownClient = ({ secret_digest, registration_token_digest: _, ...client }: StoredClient) => ({
+const shownClient = ({ secret_digest, registration_token_digest: _, software: __, ...client }: StoredClient) => ({
   ...client,
   confidential: secret_digest !== null,
 })

@@ -54,6 +54,7 @@ export async function clientForCaller(
     secret_digest: null,
     registration_token_digest: null,
     owner: null,
+    software: null,
     owner_name: '',
     created_at: known?.stored?.created_at ?? now,
     used_at: now,

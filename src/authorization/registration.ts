@@ -1,15 +1,17 @@
 /** What registering software (RFC 7591) and changing it (RFC 7592) share: who may, with which metadata, and what is answered. */
 import { refuseOfficialName } from '../clients/official_name.ts'
-import { type Decided, decide } from '../decide.ts'
+import { type Decided, decide, nameOf } from '../decide.ts'
 import type { ActivePolicy, Deps } from '../deps.ts'
 import { jsonOf, type Request } from '../http/endpoint.ts'
 import { type ClientMetadata, type MetadataRules, type ParsedMetadata, parseClientMetadata } from '../oauth/client_metadata.ts'
 import { OAuthError } from '../oauth/error.ts'
 import type { Principal } from '../oauth/principal.ts'
 import { redirectHost } from '../oauth/redirect_uri.ts'
+import { softwareDigest } from '../oauth/same_software.ts'
 import { digest } from '../oauth/secret.ts'
 import { evaluate, knownScopes } from '../policy/index.ts'
 import type { StoredClient } from '../store/clients.ts'
+import { principalKey } from './caller.ts'
 
 /** A page of another origin may not use the network identity of whoever looks at it, unless the configuration lists it. Throws `forbidden`. */
 export function requireKnownOrigin(deps: Deps, { headers }: Request): void {
@@ -68,9 +70,12 @@ export async function admitted(
   const { metadata, ignored, narrowed } = parsed
   refuseOfficialName(policy, metadata.client_name)
   const facts = { entry: 'register', ...(before && { client_id }) } as const
-  const detail = { ignored, narrowed, client_name: metadata.client_name ?? null }
+  // Some clients register at each start. That is no fault, but worth knowing: each is one of the owner's `max_clients`.
+  const again = before ? [] : await deps.store.clients.again(principalKey(principal), softwareDigest(metadata), deps.now())
+  const detail = { ignored, narrowed, client_name: metadata.client_name ?? null, ...(again.length > 0 && { again }) }
   const decided = await decide(deps, policy, askedFor(parsed), facts, { client_id, detail })
   if (decided.verdict.limits.metadata === 'strict') read(confidential, 'strict')
+  if (again.length > 0) deps.log.info({ client_id, again }, `${nameOf(principal)} registers software that they registered before`)
   return { metadata, decided }
 }
 

@@ -33,7 +33,7 @@ function listed(rows: Row[], columns: Columns, { more }: Answer, width: number |
 
 const clientColumns: Columns = {
   CLIENT: (client) => client.client_id,
-  NAME: (client) => (client.metadata as Row).client_name,
+  NAME: (client) => `${text((client.metadata as Row).client_name)}${client.earlier ? ` (again, no. ${Number(client.earlier) + 1})` : ''}`,
   KIND: (client) => client.kind,
   BY: (client) => client.owner_name,
   'LAST USED': (client) => shownTime(client.used_at),

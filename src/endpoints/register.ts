@@ -3,6 +3,7 @@ import { admitted, information, isConfidential, requireKnownOrigin } from '../au
 import { nameOf, recordDenial } from '../decide.ts'
 import { bearerError, bearerOf, type Endpoint, json } from '../http/endpoint.ts'
 import { OAuthError } from '../oauth/error.ts'
+import { softwareDigest } from '../oauth/same_software.ts'
 import { digest, newSecret } from '../oauth/secret.ts'
 import { defaults } from '../policy/index.ts'
 import { insertRegisteredClient, type StoredClient } from '../store/clients.ts'
@@ -34,6 +35,7 @@ export const register: Endpoint = {
       secret_digest: client_secret === undefined ? null : digest(client_secret),
       registration_token_digest: digest(registration_access_token),
       owner: principalKey(principal),
+      software: softwareDigest(metadata),
       owner_name: nameOf(principal),
       created_at: now,
       used_at: now,

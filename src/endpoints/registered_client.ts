@@ -6,6 +6,7 @@ import type { ActivePolicy, Deps } from '../deps.ts'
 import { bearerError, bearerOf, type Endpoint, json, type Reply, type Request } from '../http/endpoint.ts'
 import { OAuthError } from '../oauth/error.ts'
 import type { Principal } from '../oauth/principal.ts'
+import { softwareDigest } from '../oauth/same_software.ts'
 import { digest, newSecret } from '../oauth/secret.ts'
 import { deleteClient, revokeRegistrationToken, type StoredClient, updateClient } from '../store/clients.ts'
 
@@ -61,6 +62,7 @@ async function update(deps: Deps, request: Request, client: StoredClient): Promi
   const updated: StoredClient = {
     ...client,
     metadata,
+    software: softwareDigest(metadata),
     secret_digest: !isConfidential(metadata) ? null : client_secret === undefined ? client.secret_digest : digest(client_secret),
     used_at: deps.now(),
   }

@@ -103,6 +103,11 @@ export async function createIdentity(options: IdentityOptions): Promise<Identity
         now,
       })
     },
+    async everybody() {
+      const { Self, Peer } = await sharedPeers()
+      const nodes = [...Object.values(Peer ?? {}), ...(Self ? [Self] : [])]
+      return new Set(nodes.flatMap(({ ID, UserID }) => [`node:${ID}`, `userid:${UserID}`]))
+    },
     status: () => statusOf(state.seen()),
     async refresh() {
       state.doubt()

@@ -40,6 +40,8 @@ export interface Identity {
   identify(connection: Connection): Promise<Caller>
   /** Whether that person is in the mesh now, and who they are today. Throws `Unavailable` while the mesh is dark. */
   stillThere(remembered: Remembered): Promise<StillThere>
+  /** Who has a machine in the mesh now, expired or not: "userid:…" of each person and "node:…" of each node. Throws `Unavailable` while the mesh is dark. */
+  everybody(): Promise<ReadonlySet<string>>
   /** The mesh as last seen; never waits. */
   status(): MeshStatus
   /** Asks the mesh for its state now. Throws `Unavailable` where it cannot be asked. */

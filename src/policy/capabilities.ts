@@ -76,8 +76,7 @@ function authorize(here: Here, capability: Capability<'authorize'>, path: Path):
     if (scopes.size === 0) continue
     // Where the target is a client, dst itself says which software; at a resource the default is what this file names.
     const said: ClientCondition = written ?? { named: 'any', unnamed: !resource }
-    const clients = resource && !resource.allow_unverified_clients ? { ...said, unnamed: false } : said
-
+    const open = resource ? new Set([...scopes].filter((scope) => resource.unverified_scopes.has(scope))) : scopes
     const unnamedToo = said.unnamed && (resource !== undefined || target === registered)
     if (terms.consent === 'never' && unnamedToo) {
       scene.report.error(
@@ -85,17 +84,23 @@ function authorize(here: Here, capability: Capability<'authorize'>, path: Path):
         `Consent may be skipped only for software that this file names, and this reaches other software too (RFC 8252 §8.6).`,
       )
     }
-    const unreachable = whyUnreachable(target, said, resource, scene)
+    const unreachable = whyUnreachable(target, said, resource && open.size > 0, scene)
     if (unreachable) scene.report.warning(path, `Nobody can reach this at ${target}: ${unreachable}.`)
-    shelve(scene.shelves.authorize, target, { grant, scopes, clients, terms } satisfies Rules['authorize'])
+    const put = (rule: Pick<Rules['authorize'], 'scopes' | 'clients'>) => shelve(scene.shelves.authorize, target, { ...rule, grant, terms })
+    if (open.size === scopes.size) put({ scopes, clients: said })
+    else {
+      put({ scopes, clients: { ...said, unnamed: false } })
+      if (said.unnamed && open.size > 0) put({ scopes: open, clients: { named: new Set(), unnamed: true } })
+    }
   }
 }
 
-function whyUnreachable(target: string, { named, unnamed }: ClientCondition, resource: Resource | undefined, scene: Scene): string | null {
+/** @param opened at a resource, whether it is open to unverified clients for one of these scopes; undefined at a client */
+function whyUnreachable(target: string, { named, unnamed }: ClientCondition, opened: boolean | undefined, scene: Scene): string | null {
   const some = named === 'any' ? scene.clients : named
-  const at = resource ? some.size > 0 : some.has(target)
-  if (at || (unnamed && (resource?.allow_unverified_clients ?? target === registered))) return null
-  if (unnamed && resource) return 'it does not allow unverified clients'
+  const at = opened !== undefined ? some.size > 0 : some.has(target)
+  if (at || (unnamed && (opened ?? target === registered))) return null
+  if (unnamed && opened === false) return 'it does not allow unverified clients'
   return named === 'any' ? 'this file names no client; "clients": ["*"] would admit all software' : '"clients" leaves nobody'
 }
 

@@ -54,7 +54,8 @@ const words: { [A in Asked['app']]: (asked: Extract<Asked, { app: A }>, subject:
   authorize({ client, resource: target, scopes }, subject, resource) {
     const name = nameOf(client)
     const use = target === null ? `sign in to ${name}` : `use ${target}`
-    const unverified = client.name === null && resource?.allow_unverified_clients === false
+    const unverified = client.name === null && resource && !scopes.some((scope) => resource.unverified_scopes.has(scope))
+    const some = scopes.length > 0 && (resource?.unverified_scopes.size ?? 0) > 0
     return {
       no_grant: `${subject} may not ${use}.`,
       scope:
@@ -62,7 +63,7 @@ const words: { [A in Asked['app']]: (asked: Extract<Asked, { app: A }>, subject:
           ? 'Neither a scope nor a resource was asked for.'
           : `${subject} may ${use}, but not with the scope ${scopes.join(' ')}.`,
       client: unverified
-        ? `${target} is for software that the policy names, and ${name} is not.`
+        ? `${target}${some ? ` with the scope ${scopes.join(' ')}` : ''} is for software that the policy names, and ${name} is not.`
         : `${subject} may ${use}, but not with ${name}.`,
       target: `The policy names no ${target}.`,
       identity: `A tagged node (${subject}) is no person, so nobody can sign in there.`,

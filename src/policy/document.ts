@@ -42,7 +42,11 @@ const resource = z.strictObject({
   default: z.boolean().optional(),
   token_format: z.enum(['jwt', 'opaque']).optional(),
   check: z.enum(['local', 'introspect']).optional(),
-  allow_unverified_clients: z.boolean().optional(),
+  allow_unverified_clients: z
+    .union([z.boolean(), list(scope)], {
+      error: '"allow_unverified_clients" must be true, false or a list of those scopes that such software may get.',
+    })
+    .optional(),
   signing_alg: z.enum(['ES256', 'RS256']).optional(),
 })
 

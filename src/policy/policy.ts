@@ -15,7 +15,7 @@ export type Resource = {
   default: boolean
   token_format: 'jwt' | 'opaque'
   check: 'local' | 'introspect'
-  allow_unverified_clients: boolean
+  unverified_scopes: ReadonlySet<string> // those that software may get which the file does not name
   signing_alg: 'ES256' | 'RS256'
 }
 

@@ -1,7 +1,8 @@
 /** The file's `resources`: what tokens are for. */
 import type { PolicyDocument } from './document.ts'
-import { quote } from './hujson.ts'
+import { type Path, quote } from './hujson.ts'
 import { isIdentityScope } from './identity_scopes.ts'
+import { didYouMean } from './nearest.ts'
 import type { Resource } from './policy.ts'
 import type { Report } from './report.ts'
 
@@ -49,11 +50,24 @@ export function compileResources(document: PolicyDocument, report: Report): Map<
       default: entry.default ?? false,
       token_format,
       check: entry.check ?? (token_format === 'opaque' ? 'introspect' : 'local'),
-      allow_unverified_clients: entry.allow_unverified_clients ?? false,
+      unverified_scopes: unverifiedScopes(entry.allow_unverified_clients ?? false, scopes, [...path, 'allow_unverified_clients'], report),
       signing_alg: entry.signing_alg ?? 'ES256',
     })
   }
   return resources
+}
+
+function unverifiedScopes(
+  allowed: boolean | readonly string[],
+  scopes: ReadonlyMap<string, unknown>,
+  path: Path,
+  report: Report,
+): ReadonlySet<string> {
+  if (typeof allowed === 'boolean') return new Set(allowed ? scopes.keys() : [])
+  for (const [i, scope] of allowed.entries())
+    if (!scopes.has(scope))
+      report.error([...path, i], `${quote(scope)} is not a scope of this resource.`, { hint: didYouMean(scope, scopes.keys()) })
+  return new Set(allowed)
 }
 
 /** RFC 8707 §2: an absolute URI without a fragment. */

@@ -10,6 +10,8 @@ export type StoredClient = {
   registration_token_digest: string | null
   /** Who registered it: "userid:…" or "node:…"; null for a document, which is nobody's. */
   owner: string | null
+  /** What is the same software, brought again, has the same digest (`oauth/same_software`); null for what came before there was one, and for documents. */
+  software: string | null
   /** That principal's login or node name, for people. */
   owner_name: string
   created_at: number
@@ -40,10 +42,27 @@ export const clients = (engine: Engine) => ({
     return row && fromRow(row)
   },
 
-  /** Oldest first, `limit` at the most, those after `after`. */
-  async list(now: number, { after = '', limit = 100 } = {}): Promise<StoredClient[]> {
-    const sql = `SELECT * FROM clients WHERE client_id > $after AND ${alive} ORDER BY client_id LIMIT $limit`
-    return (await engine.all<Row>(sql, { after, now, limit })).map(fromRow)
+  /** Ids of those that this owner brought of the same software, oldest first, ten at the most. */
+  async again(owner: string, software: string, now: number): Promise<string[]> {
+    const sql = `SELECT client_id FROM clients WHERE owner = $owner AND software = $software AND ${alive} ORDER BY client_id LIMIT 10`
+    return (await engine.all<Pick<Row, 'client_id'>>(sql, { owner, software, now })).map(({ client_id }) => client_id)
+  },
+
+  /** Ids of what this owner brought, `limit` at the most. */
+  async ofOwner(owner: string, limit: number): Promise<string[]> {
+    const sql = 'SELECT client_id FROM clients WHERE owner = $owner LIMIT $limit'
+    return (await engine.all<Pick<Row, 'client_id'>>(sql, { owner, limit })).map(({ client_id }) => client_id)
+  },
+
+  /** Oldest first, `limit` at the most, those after `after`. `earlier`: how often the same owner had brought the same software before. */
+  async list(now: number, { after = '', limit = 100 } = {}): Promise<(StoredClient & { earlier: number })[]> {
+    const earlier = `SELECT count(*) FROM clients AS one
+      WHERE one.owner = clients.owner AND one.software = clients.software AND one.client_id < clients.client_id`
+    const sql = `SELECT *, (${earlier}) AS earlier FROM clients WHERE client_id > $after AND ${alive} ORDER BY client_id LIMIT $limit`
+    return (await engine.all<Row & { earlier: number }>(sql, { after, now, limit })).map((row) => ({
+      ...fromRow(row),
+      earlier: row.earlier,
+    }))
   },
 
   /** Ids of those that went unused for too long, `limit` at the most. */
@@ -56,7 +75,10 @@ export const clients = (engine: Engine) => ({
 /** Registers a client; the commit fails its guard where its owner has `max_clients` already. */
 export function insertRegisteredClient(client: StoredClient & { owner: string }, max_clients: number): Write[] {
   return [
-    { sql: 'INSERT INTO registrants (owner, clients) VALUES ($owner, 0) ON CONFLICT (owner) DO NOTHING', params: { owner: client.owner } },
+    {
+      sql: 'INSERT INTO registrants (owner, clients) VALUES ($owner, 0) ON CONFLICT (owner) DO UPDATE SET missing_since = NULL',
+      params: { owner: client.owner },
+    },
     clientsLeft(client.owner, max_clients),
     insertClient(client),
   ]
@@ -70,8 +92,8 @@ const clientsLeft = (owner: string, max_clients: number): Write => ({
 })
 
 const insertClient = (client: StoredClient): Write => ({
-  sql: `INSERT INTO clients (client_id, kind, metadata, secret_digest, registration_token_digest, owner, owner_name, created_at, used_at, unused_ttl, fresh_until)
-    VALUES ($client_id, $kind, $metadata, $secret_digest, $registration_token_digest, $owner, $owner_name, $created_at, $used_at, $unused_ttl, $fresh_until)`,
+  sql: `INSERT INTO clients (client_id, kind, metadata, secret_digest, registration_token_digest, owner, software, owner_name, created_at, used_at, unused_ttl, fresh_until)
+    VALUES ($client_id, $kind, $metadata, $secret_digest, $registration_token_digest, $owner, $software, $owner_name, $created_at, $used_at, $unused_ttl, $fresh_until)`,
   params: { ...client, metadata: JSON.stringify(client.metadata) },
 })
 
@@ -86,11 +108,12 @@ export function keepMetadataDocument(client: StoredClient): Write {
 
 /** RFC 7592 §2.2: replaces what the client said of itself, and its registration access token with it. */
 export const updateClient = (client: StoredClient, registration_token_digest: string): Write => ({
-  sql: `UPDATE clients SET metadata = $metadata, secret_digest = $secret_digest, registration_token_digest = $fresh, used_at = $used_at
+  sql: `UPDATE clients SET metadata = $metadata, software = $software, secret_digest = $secret_digest, registration_token_digest = $fresh, used_at = $used_at
     WHERE client_id = $client_id AND registration_token_digest = $registration_token_digest`,
   params: {
     client_id: client.client_id,
     metadata: JSON.stringify(client.metadata),
+    software: client.software,
     secret_digest: client.secret_digest,
     used_at: client.used_at,
     registration_token_digest: client.registration_token_digest,

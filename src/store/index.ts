@@ -8,6 +8,7 @@ import { decisions } from './decisions.ts'
 import type { Engine, Write } from './engine.ts'
 import { meta } from './meta.ts'
 import { refreshTokens } from './refresh_tokens.ts'
+import { registrants } from './registrants.ts'
 import { tickets } from './tickets.ts'
 
 export const createStore = (engine: Engine) => ({
@@ -22,6 +23,7 @@ export const createStore = (engine: Engine) => ({
   decisions: decisions(engine),
   meta: meta(engine),
   refreshTokens: refreshTokens(engine),
+  registrants: registrants(engine),
   tickets: tickets(engine),
 })
 

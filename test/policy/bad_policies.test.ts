@@ -424,6 +424,17 @@ const bad: readonly [title: string, text: string, message: string, hint?: string
     '{ "mesh_grants": { "capability": ‸"meshidp" } }',
     'A capability name of a tailnet policy looks like "example.com/cap/meshidp".',
   ],
+  [
+    'a scope that was opened and is none of the resource',
+    resources('"resource:a": { "uri": "https://a", "scopes": ["a:read"], "allow_unverified_clients": [‸"a:raed"] }'),
+    '"a:raed" is not a scope of this resource.',
+    'Did you mean "a:read"?',
+  ],
+  [
+    'opened to a word',
+    resources('"resource:a": { "uri": "https://a", "scopes": ["a:read"], "allow_unverified_clients": ‸"yes" }'),
+    '"allow_unverified_clients" must be true, false or a list of those scopes that such software may get.',
+  ],
   // Groups
   [
     'an empty group [threats 385]',

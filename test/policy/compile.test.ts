@@ -32,7 +32,7 @@ test('what a resource and a client leave out gets its default', () => {
     default: false,
     token_format: 'jwt',
     check: 'local',
-    allow_unverified_clients: false,
+    unverified_scopes: new Set(),
     signing_alg: 'ES256',
   })
   assert.deepEqual(compiled.policy.clients.get('client:app'), {

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import { test } from 'node:test'
 import type { MeshNode, NodePrincipal, Principal, UserPrincipal } from '../../src/oauth/principal.ts'
-import { type Allowed, type Asked, compile, type Denied, evaluate, type Policy } from '../../src/policy/index.ts'
+import { type Allowed, type Asked, type ClientFacts, compile, type Denied, evaluate, type Policy } from '../../src/policy/index.ts'
 
 const node: MeshNode = { id: 'n1', name: 'laptop', addresses: ['100.64.0.1'], key_expiry: null, os: 'linux', os_version: null }
 
@@ -43,6 +43,7 @@ const policy = (...grants: string[]) =>
     "resources": {
       "resource:open": { "uri": "https://open", "scopes": ["read", "write"], "allow_unverified_clients": true },
       "resource:closed": { "uri": "https://closed", "scopes": ["read"] },
+      "resource:half": { "uri": "https://half", "scopes": ["read", "write"], "allow_unverified_clients": ["read"] },
     },
     "clients": { "client:app": {}, "client:other": {} },
     "grants": [${grants.join(',')}],
@@ -191,6 +192,20 @@ const postures: readonly [title: string, posture: string, principal: Principal, 
   ['a key that expires', '{ "key_expiry": "required" }', on({ key_expiry: 2e9 }), true],
   ['a key that never expires', '{ "key_expiry": "required" }', alice, false],
   ['all must hold', '{ "os": ["linux"], "key_expiry": "required" }', on({ os: 'windows', key_expiry: 2e9 }), false],
+]
+
+const openings: readonly [title: string, given: string[], client: ClientFacts, asked: string[], outcome: (typeof truths)[number][3]][] = [
+  [
+    'software that nobody named gets it, and what else it asks for is dropped',
+    ['read', 'write'],
+    stranger,
+    ['read', 'write'],
+    { scopes: ['read'], dropped: ['write'] },
+  ],
+  ['nothing asked for is what was opened', ['read', 'write'], stranger, [], { scopes: ['read'], dropped: [] }],
+  ['what was not opened is refused', ['read', 'write'], stranger, ['write'], 'client'],
+  ['a grant of what was not opened gives such software nothing', ['write'], stranger, ['read', 'write'], 'client'],
+  ['software of the file gets both', ['read', 'write'], app, ['read', 'write'], { scopes: ['read', 'write'] }],
 ]
 
 // What each question is answered; the grants, the question, and the outcome
@@ -399,6 +414,13 @@ const truths: readonly [title: string, grants: string[], asked: Asked, outcome: 
     authorize(),
     { limits: { consent: 'always', bind: 'user' } },
   ],
+  // Scopes that a resource opened to software that the file does not name
+  ...openings.map(([title, scopes, client, wanted, outcome]): (typeof truths)[number] => [
+    `a resource opened for "read" alone: ${title}`,
+    [grant('*', 'resource:half', `"authorize": [{ "scopes": ${JSON.stringify(scopes)}, "clients": ["*"] }]`)],
+    authorize({ resource: 'resource:half', client, scopes: wanted }),
+    outcome,
+  ]),
   // The conditions of a grant
   ['posture holds', [grant('*', 'resource:open', use, ', "posture": { "os": ["macOS", "Linux"] }')], authorize(), { scopes: ['read'] }],
   ['posture does not hold', [grant('*', 'resource:open', use, ', "posture": { "os": ["macOS"] }')], authorize(), 'no_grant'],

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import Database from 'better-sqlite3'
 import { runAction } from '../../src/admin/actions.ts'
-import { deleteUnused, endSuspended, rulesOf } from '../../src/janitor.ts'
+import { deleteOrphans, deleteUnused, endSuspended, rulesOf } from '../../src/janitor.ts'
 import type { Engine, Params } from '../../src/store/engine.ts'
 import { migrations } from '../../src/store/migrations/index.ts'
 import { pruneExpired } from '../../src/store/prune.ts'
@@ -57,6 +57,7 @@ async function aBusyTime({ alice, bob, clock, daemon: { deps } }: Started) {
   for (const hours of [1, 24 * 500]) {
     clock.advance({ hours })
     await endSuspended(deps)
+    await deleteOrphans(deps)
     await deleteUnused(deps)
     await pruneExpired(store.engine, rulesOf(deps), now())
   }

@@ -123,7 +123,7 @@ export const documents = ({ maxLength = 6 } = {}): fc.Arbitrary<PolicyDocument> 
       'group:c': some('carol@y', 'ALICE@x'),
     }),
     mesh_groups: fc.constant(['group:m']),
-    resources: fc.tuple(fc.boolean(), fc.boolean()).map(([r, s]) => ({
+    resources: fc.tuple(fc.constantFrom(true, false, ['r1'], ['r2', 'both']), fc.constantFrom(true, false, ['s1'])).map(([r, s]) => ({
       'resource:r': { uri: 'https://r', scopes: scopes['resource:r'], allow_unverified_clients: r },
       'resource:s': {
         uri: 'https://s',

@@ -23,6 +23,11 @@ CREATE INDEX consents_by_client ON consents (client_id);
 CREATE INDEX consents_by_time ON consents (agreed_at);
 CREATE INDEX registrants_without ON registrants (owner) WHERE clients = 0;
 
+-- Software falls with whoever brought it: since when none of their machines is in the mesh. What is the same software, brought again, has the same digest.
+ALTER TABLE registrants ADD COLUMN missing_since INTEGER;
+ALTER TABLE clients ADD COLUMN software TEXT;
+CREATE INDEX clients_by_owner ON clients (owner, software) WHERE owner IS NOT NULL;
+
 -- Opaque access tokens, next to the authorization that their text names.
 CREATE TABLE access_tokens (
   authorization_id TEXT NOT NULL REFERENCES authorizations (id) ON DELETE CASCADE,
