@@ -1,6 +1,7 @@
 /** The HTTP application: every endpoint mounted from ONE visible list, with the defences that all of them share. */
 import { isUtf8 } from 'node:buffer'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import type { Config } from './config.ts'
 import type { Deps } from './deps.ts'
 import { endpointsOf } from './endpoints/index.ts'
 import { createCarrier } from './http/carrier.ts'
@@ -36,6 +37,7 @@ const foreseen = (thrown: unknown) => transportErrors.get((thrown as { code?: st
 export function buildApp(deps: Deps): FastifyInstance {
   const issuer = new URL(deps.config.issuer)
   const base = pathOf(deps.config.issuer)
+  const nameHeader = nameHeaderOf(deps.config)
   const prefix = deps.randomBytes(5).toString('hex')
   let requests = 0
   const app = createCarrier({
@@ -56,7 +58,7 @@ export function buildApp(deps: Deps): FastifyInstance {
   // DNS rebinding: a page of attacker.example whose name now leads here is not spoken to, on any endpoint.
   app.addHook('onRequest', (request, _reply, done) => {
     const repeated = repeatedHeader(request.raw.rawHeaders)
-    if (!isForUs(request, issuer) || repeated === 'host')
+    if (!isForUs(request, issuer, nameHeader) || repeated === 'host')
       done(new OAuthError('misdirected_request', `This server is ${deps.config.issuer}, and answers to no other name.`))
     else if (repeated !== undefined) done(new OAuthError('invalid_request', `The header ${repeated} is there more than once.`))
     else if (request.headers['content-encoding'] !== undefined)
@@ -76,10 +78,17 @@ export function buildApp(deps: Deps): FastifyInstance {
 }
 
 /**
+ * Where the name stands that the client asked for. "tailscale serve" writes "localhost" into Host before it forwards to a unix socket, and what the client
+ * sent there into X-Forwarded-Host, which it replaces. The name is only compared: nothing is made of it.
+ */
+const nameHeaderOf = ({ mesh, development }: Config) => (mesh.identity === 'serve' && !development ? 'x-forwarded-host' : 'host')
+
+/**
  * RFC 9110 §7.2: whether the request is for the issuer's own name, in any case, with or without the scheme's own port (§4.2.3). A target in absolute
  * form (RFC 9112 §3.2.2) must say the same.
  */
-function isForUs({ headers: { host = '' }, raw: { url = '' } }: FastifyRequest, issuer: URL): boolean {
+function isForUs({ headers, raw: { url = '' } }: FastifyRequest, issuer: URL, nameHeader: 'host' | 'x-forwarded-host'): boolean {
+  const host = String(headers[nameHeader] ?? '')
   if (!url.startsWith('/') && !url.startsWith(`${issuer.origin}/`)) return false
   if (host === issuer.host) return true
   const name = host.toLowerCase()

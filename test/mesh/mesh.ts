@@ -52,6 +52,10 @@ export type Mesh = {
   machine: (name: string) => Machine
   /** Changes what the control plane says; every node hears of it at once. */
   change: (edit: (document: MeshDocument) => void) => Promise<void>
+  /** One more machine, which the document has to name by then. */
+  join: (name: string) => Promise<Machine>
+  /** Hangs or wakes the control plane. */
+  signalControl: (signal: NodeJS.Signals) => void
 }
 
 const quiet = {
@@ -88,9 +92,13 @@ export async function mesh(t: TestContext, document: MeshDocument): Promise<Mesh
   await put()
 
   const machines = new Map<string, Machine>()
+  const joining = async (name: string) => {
+    const machine = await joined(t, { directory: join(directory, name), name, control })
+    machines.set(name, machine)
+    return machine
+  }
   // One after the other, so that the addresses come in this order.
-  for (const name of Object.keys(document.machines))
-    machines.set(name, await joined(t, { directory: join(directory, name), name, control }))
+  for (const name of Object.keys(document.machines)) await joining(name)
   for (const one of machines.values())
     await eventually(`${one.name} knows the others`, async () => {
       const { Peer } = JSON.parse(await one.tailscale('status', '--json')) as { Peer: Record<string, unknown> | null }
@@ -107,6 +115,8 @@ export async function mesh(t: TestContext, document: MeshDocument): Promise<Mesh
       edit(said)
       await put()
     },
+    join: joining,
+    signalControl: (signal) => void lab.kill(signal),
   }
 }
 

@@ -57,7 +57,7 @@ export async function provider(
 ): Promise<Provider> {
   const directory = temporaryDirectory(t)
   const port = await freePort()
-  const issuer = `https://${machine.host}:${port}`
+  const { issuer = `https://${machine.host}:${port}` } = config
   const policy_file = join(directory, 'policy.hujson')
   writeFileSync(policy_file, JSON.stringify(written))
   const { log, lines: logged } = testLog()

@@ -47,9 +47,9 @@ export async function identityOn(t: TestContext, socket: string, options: OnDevM
 
 export type Answer = (request: IncomingMessage, response: ServerResponse) => void
 
-/** A LocalAPI that answers as `answer` says; `use` changes that. */
-export async function startLocalApi(t: TestContext, answer: Answer) {
-  const socket = await temporarySocket(t)
+/** A LocalAPI that answers as `answer` says; `use` changes that. `at`: where its socket is. */
+export async function startLocalApi(t: TestContext, answer: Answer, at?: string) {
+  const socket = at ?? (await temporarySocket(t))
   const requests: IncomingMessage[] = []
   const connections = new Set<Socket>()
   let opened = 0
@@ -65,13 +65,14 @@ export async function startLocalApi(t: TestContext, answer: Answer) {
     connection.on('close', () => connections.delete(connection))
   })
   await new Promise<void>((done) => server.listen(socket, done))
-  t.after(async () => {
-    await new Promise<void>((done) => {
+  const close = () =>
+    new Promise<void>((done) => {
       server.close(() => done())
       server.closeAllConnections()
     })
-  })
+  t.after(close)
   return {
+    close,
     socket,
     requests,
     connections,

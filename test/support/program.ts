@@ -79,18 +79,16 @@ export function spawned(
   }
 }
 
-/** Runs `meshidp ARGS`. `preload`: a module that is loaded before it. */
-export const meshidp = (
+/** Runs `meshidp ARGS`. `preload`: a module that is loaded before it; `under`: a command that runs it, such as `unshare`. */
+export function meshidp(
   t: TestContext,
   args: readonly string[],
-  { preload, ...surroundings }: Surroundings & { preload?: string } = {},
-): Running =>
-  spawned(
-    t,
-    process.execPath,
-    ['--liftoff-only', '--disable-warning=ExperimentalWarning', ...(preload ? ['--import', preload] : []), program, ...args],
-    surroundings,
-  )
+  { preload, under = [], ...surroundings }: Surroundings & { preload?: string; under?: readonly string[] } = {},
+): Running {
+  const options = ['--liftoff-only', '--disable-warning=ExperimentalWarning', ...(preload ? ['--import', preload] : [])]
+  const [command, ...rest] = [...under, process.execPath, ...options, program, ...args] as [string, ...string[]]
+  return spawned(t, command, rest, surroundings)
+}
 
 export type Installation = {
   directory: string

@@ -1,0 +1,276 @@
+/**
+ * Who is not who they seem to be, on real tailscaled processes in userspace mode: first the naive way is shown to fail, so that the attack is known to
+ * work, and then meshidp stands. S1, S2 and S5 need a TUN: tun.mesh.ts.
+ */
+import assert from 'node:assert/strict'
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { readFileSync, statSync, writeFileSync } from 'node:fs'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { join } from 'node:path'
+import { type TestContext, test } from 'node:test'
+import { request } from 'undici'
+import type { ConfigInput } from '../../src/config.ts'
+import { meshidp } from '../support/program.ts'
+import { freePort, temporaryDirectory } from '../support/start.ts'
+import { eventually, type Machine, mesh } from './mesh.ts'
+import { header, naive, whoisOf } from './naive.ts'
+import { document, policy, provider } from './provider.ts'
+
+/** What the home page says of whoever asks for it. */
+const whoIn = (page: string): string => /You are <strong>([^<]*)/.exec(page)?.[1] ?? /you are nobody\. ([^<]*)/.exec(page)?.[1] ?? page
+
+const inWords = {
+  local: /was opened by a process of this machine, not by tailscaled/,
+  unknown: /The mesh knows nobody at/,
+}
+
+/** Whether a process of ours can become another user; not where only one user is mapped. */
+const canBecomeAnother = readFileSync('/proc/self/uid_map', 'utf8').trim().split(/\s+/)[2] !== '1'
+
+const aStranger = 65_533
+
+/** GET of `path` at a loopback port, by a shell that belongs to `user`; resolves with all that came. */
+async function asUser(t: TestContext, user: number | undefined, port: number, host = `127.0.0.1:${port}`): Promise<string> {
+  const script = `exec 3<>/dev/tcp/127.0.0.1/${port}; printf 'GET / HTTP/1.1\\r\\nHost: ${host}\\r\\nAccept: text/html\\r\\nConnection: close\\r\\n\\r\\n' >&3; cat <&3`
+  const child = spawn('bash', ['-c', script], { ...(user !== undefined && { uid: user, gid: user }), stdio: ['ignore', 'pipe', 'inherit'] })
+  t.after(() => void child.kill('SIGKILL'))
+  let text = ''
+  child.stdout.setEncoding('utf8').on('data', (chunk: string) => {
+    text += chunk
+  })
+  await once(child, 'close')
+  return text
+}
+
+/** Where the kernel takes the ports of outgoing connections from, in this network namespace. */
+const portRange = '/proc/sys/net/ipv4/ip_local_port_range'
+
+/** Runs `act` while every new connection has this source port; a thief who does not own the machine tries until it happens. */
+async function withSourcePort<T>(port: number, act: () => Promise<T>): Promise<T> {
+  const before = readFileSync(portRange, 'utf8')
+  writeFileSync(portRange, `${port} ${port}`)
+  try {
+    return await act()
+  } finally {
+    writeFileSync(portRange, before)
+  }
+}
+
+/** A connection of `machine` to some other service on the provider's machine, which stays open; resolves with the port from which tailscaled made it. */
+async function openConnection(t: TestContext, machine: Machine, to: Machine): Promise<number> {
+  const server = createServer(() => {}) // never answers
+  await new Promise<void>((done) => server.listen(0, '127.0.0.1', done))
+  const arrived = once(server, 'request')
+  const stop = new AbortController()
+  machine.fetch(`http://${to.host}:${(server.address() as AddressInfo).port}/`, { signal: stop.signal }).catch(() => {})
+  t.after(() => {
+    stop.abort()
+    server.closeAllConnections()
+    server.close()
+  })
+  const [{ socket }] = (await arrived) as [{ socket: { remotePort: number } }]
+  return socket.remotePort
+}
+
+/** A provider that speaks http on loopback, as one may where only tailscaled reaches it. */
+async function plainProvider(t: TestContext, machine: Machine) {
+  const port = await freePort()
+  const host = `${machine.host}:${port}`
+  return { ...(await provider(t, machine, { config: { issuer: `https://${host}`, listen: { port } } })), port, host }
+}
+
+test('a real mesh, and those who are not who they seem to be', async (t) => {
+  const lab = await mesh(t, document)
+  const [idp, alice, bob] = (['idp', 'alice-laptop', 'bob-laptop'] as const).map(lab.machine) as [Machine, Machine, Machine]
+
+  await t.test('S3: a local process that lands on a port for which tailscaled answers is nobody [threats 325]', async (t) => {
+    if (!canBecomeAnother) return t.skip('to become another user takes root')
+    const fooled = await naive(t, { port: 0, host: '127.0.0.1' }, whoisOf(t, idp, { port: true }))
+    const { port, host } = await plainProvider(t, idp)
+    const theirs = await openConnection(t, alice, idp)
+    await withSourcePort(theirs, async () => {
+      assert.match(await asUser(t, aStranger, fooled), /alice@example\.com$/, 'the naive one takes the thief for alice')
+      assert.match(whoIn(await asUser(t, aStranger, port, host)), inWords.local)
+      assert.equal(
+        whoIn(await asUser(t, undefined, port, host)),
+        'alice@example.com',
+        'the user who runs tailscaled is trusted, and it was that port',
+      )
+    })
+  })
+
+  await t.test('S3: in a user namespace where everybody is the overflow user, nobody has an identity', async (t) => {
+    const inside = (command: string) =>
+      new Promise<string>((resolve) => {
+        const child = spawn('unshare', ['--user', 'bash', '-c', command], { stdio: ['ignore', 'pipe', 'inherit'] })
+        let text = ''
+        child.stdout.on('data', (chunk) => {
+          text += chunk
+        })
+        child.once('close', () => resolve(text.trim()))
+      })
+    const everybody = readFileSync('/proc/sys/kernel/overflowuid', 'utf8').trim()
+    assert.equal(await inside(`stat -c %u ${idp.socket}`), everybody)
+    const owners = await inside(`awk '$4 == "01" { print $8 }' /proc/self/net/tcp | sort -u`)
+    assert.equal(owners, everybody, 'who compares owners there, finds any process to be tailscaled')
+
+    const directory = temporaryDirectory(t)
+    const port = await freePort()
+    const issuer = `https://${idp.host}:${port}`
+    const [configFile, policy_file] = [join(directory, 'config.hujson'), join(directory, 'policy.hujson')]
+    const config: ConfigInput = {
+      issuer,
+      policy_file,
+      state_directory: join(directory, 'state'),
+      listen: { port },
+      mesh: { socket: idp.socket },
+    }
+    writeFileSync(policy_file, JSON.stringify(policy))
+    writeFileSync(configFile, JSON.stringify(config))
+    const daemon = meshidp(t, ['serve', '--config', configFile], { under: ['unshare', '--user'] })
+    await daemon.says(/"msg":"meshidp serves /)
+    const page = await (await alice.fetch(`http://${idp.host}:${port}/`, { headers: { accept: 'text/html' } })).text()
+    assert.match(whoIn(page), inWords.local)
+  })
+
+  await t.test(
+    'S4: headers about people are worth nothing through "serve --tcp", nor on loopback [threats 337, 340, 341, 343, 349]',
+    async (t) => {
+      const forged = {
+        host: 'localhost',
+        'tailscale-user-login': 'alice@example.com',
+        'tailscale-user-name': 'Alice Example',
+        'x-forwarded-for': alice.address,
+        'x-real-ip': alice.address,
+        forwarded: `for=${alice.address}`,
+      }
+      const fooled = await naive(t, { port: 0, host: '127.0.0.1' }, header('tailscale-user-login'))
+      const { port, host } = await plainProvider(t, idp)
+      await idp.tailscale('serve', '--bg', '--tcp=8001', `tcp://127.0.0.1:${fooled}`)
+      await idp.tailscale('serve', '--bg', '--tcp=8002', `tcp://127.0.0.1:${port}`)
+      t.after(() => idp.tailscale('serve', 'reset'))
+      const asBob = async (url: string, headers: object) =>
+        (await request(url, { dispatcher: bob.dispatcher, headers: { accept: 'text/html', ...headers } })).body.text()
+
+      assert.equal(await asBob(`http://${idp.host}:8001/`, forged), 'alice@example.com')
+      assert.match(whoIn(await asBob(`http://${idp.host}:8002/`, { ...forged, host })), inWords.unknown)
+      assert.equal(whoIn(await asBob(`http://${idp.host}:${port}/`, { ...forged, host })), 'bob@example.com')
+
+      const direct = async (port: number, headers: object) =>
+        (await request(`http://127.0.0.1:${port}/`, { headers: { accept: 'text/html', ...headers } })).body.text()
+      assert.equal(await direct(fooled, forged), 'alice@example.com')
+      assert.match(whoIn(await direct(port, { ...forged, host })), inWords.unknown)
+      assert.doesNotMatch(await direct(port, forged), /alice/, 'a Host of localhost is no way in')
+    },
+  )
+
+  await t.test(
+    'S4: behind "serve --https" a request is whose the forwarded address is, whatever was forged [threats 334, 352, 353]',
+    async (t) => {
+      const socket = join(temporaryDirectory(t), 'meshidp.sock')
+      const { issuer } = await provider(t, idp, {
+        config: { issuer: `https://${idp.host}`, listen: { socket }, mesh: { socket: idp.socket, identity: 'serve' } },
+      })
+      assert.equal(statSync(socket).mode & 0o777, 0o600)
+
+      const naiveSocket = join(temporaryDirectory(t), 'naive.sock')
+      const firstOf = new WeakMap<object, string>()
+      const people = new Map([alice, bob].map(({ name, address }) => [address, name]))
+      await naive(t, { path: naiveSocket }, ({ socket, headers }) => {
+        if (headers['x-real-ip'] !== undefined) return String(headers['x-real-ip'])
+        firstOf.set(socket, firstOf.get(socket) ?? people.get(String(headers['x-forwarded-for'])) ?? '')
+        return firstOf.get(socket) ?? ''
+      })
+      await idp.tailscale('serve', '--bg', '--https=443', `unix:${socket}`)
+      await idp.tailscale('serve', '--bg', '--http=8080', `unix:${naiveSocket}`)
+      t.after(() => idp.tailscale('serve', 'reset'))
+      const ask = async (machine: Machine, url: string, headers = {}) =>
+        (await request(url, { dispatcher: machine.dispatcher, headers: { accept: 'text/html', ...headers } })).body.text()
+
+      assert.equal(
+        await ask(bob, `http://${idp.host}:8080/`, { 'x-real-ip': alice.address }),
+        alice.address,
+        'this one serve does not replace',
+      )
+      assert.equal(await ask(alice, `http://${idp.host}:8080/`), alice.name)
+      assert.equal(
+        await ask(bob, `http://${idp.host}:8080/`),
+        alice.name,
+        'serve keeps connections, and does not care whose request comes next',
+      )
+
+      const forged = {
+        'x-forwarded-for': alice.address,
+        'x-forwarded-proto': 'http',
+        'x-real-ip': alice.address,
+        'tailscale-user-login': 'alice@example.com',
+        tailscale_user_login: 'alice@example.com',
+        forwarded: `for=${alice.address}`,
+      }
+      for (const [machine, login] of [
+        [alice, 'alice@example.com'],
+        [bob, 'bob@example.com'],
+      ] as const) {
+        assert.equal(whoIn(await ask(machine, `${issuer}/`)), login)
+        assert.equal(whoIn(await ask(machine, `${issuer}/`, forged)), login)
+      }
+      const metadata = JSON.parse(
+        await ask(bob, `${issuer}/.well-known/openid-configuration`, { 'x-forwarded-host': 'evil.example', ...forged }),
+      )
+      assert.equal(metadata.issuer, issuer)
+      assert.ok(metadata.token_endpoint.startsWith(`${issuer}/`), 'no address is built from headers')
+
+      // Without x-forwarded-proto, as over "serve --http", cookies are Secure and the issuer is https all the same.
+      await idp.tailscale('serve', '--bg', '--http=80', `unix:${socket}`)
+      const plain = JSON.parse(await ask(bob, `http://${idp.host}/.well-known/openid-configuration`))
+      assert.equal(plain.issuer, issuer)
+
+      if (canBecomeAnother) {
+        const attempt = spawn(
+          process.execPath,
+          ['-e', `require('net').connect(${JSON.stringify(socket)}).on('error', (error) => console.log(error.code))`],
+          {
+            uid: aStranger,
+            gid: aStranger,
+            stdio: ['ignore', 'pipe', 'inherit'],
+          },
+        )
+        const [said] = (await once(attempt.stdout, 'data')) as [Buffer]
+        assert.equal(String(said).trim(), 'EACCES', 'nobody else on the machine opens the socket')
+      }
+    },
+  )
+
+  await t.test('S6: a machine whose key has expired is nobody, although whois goes on naming its owner', async (t) => {
+    const { daemon } = await provider(t, idp)
+    const ends = await new Promise<{ remoteAddress: string; remotePort: number; localAddress: string; localPort: number }>((resolve) => {
+      const server = createServer(({ socket }) => {
+        const { remoteAddress = '', remotePort = 0, localAddress = '', localPort = 0 } = socket
+        resolve({ remoteAddress, remotePort, localAddress, localPort })
+      })
+      server.listen(0, '127.0.0.1', () => {
+        const { port } = server.address() as AddressInfo
+        bob.fetch(`http://${idp.host}:${port}/`).catch(() => {})
+      })
+      t.after(() => {
+        server.closeAllConnections()
+        server.close()
+      })
+    })
+    const { identity } = daemon.deps
+    const reason = async () => {
+      const caller = await identity.identify({ ...ends, headers: {} })
+      return caller.principal === null ? caller.reason : caller.principal.kind
+    }
+    const believes = whoisOf(t, idp, { port: true })
+    assert.equal(await reason(), 'user')
+    await lab.change(({ machines }) => Object.assign(machines['bob-laptop'] as object, { expired: true }))
+    await eventually('bob has expired', async () => (await reason()) === 'expired')
+    assert.equal(await believes({ socket: ends } as never), 'bob@example.com', 'the naive one knows bob as before')
+    await lab.change(({ machines }) => Object.assign(machines['bob-laptop'] as object, { expired: false }))
+    await eventually('bob is back', async () => (await reason()) === 'user')
+    await eventually('bob reaches the provider again', () => bob.fetch(`https://${idp.host}:${ends.localPort}/`).catch((error) => error))
+  })
+})
