@@ -19,7 +19,8 @@ type Option = ParseArgsOptionsConfig[string] & {
   help: string
 }
 
-export type Values = Record<string, string | boolean | undefined>
+/** Of an option that may be there several times a list. */
+export type Values = Record<string, string | boolean | string[] | undefined>
 
 export type Command = {
   /** One line, for the list of commands. */

@@ -2,7 +2,7 @@
 import { parseArgs } from 'node:util'
 import manifest from '../../package.json' with { type: 'json' }
 import { adminCommands } from './admin_commands.ts'
-import { type Command, type Terminal, UsageError } from './command.ts'
+import { type Command, type Terminal, UsageError, type Values } from './command.ts'
 import { dev } from './dev.ts'
 import { policyCommands } from './policy/index.ts'
 import { resource } from './resource.ts'
@@ -84,7 +84,7 @@ export async function run(terminal: Terminal, argv: readonly string[]): Promise<
 function parsed(name: string, { options }: Command, args: string[]) {
   try {
     return parseArgs({ args, options: { ...options, help: { type: 'boolean', short: 'h' } }, allowPositionals: true }) as {
-      values: Record<string, string | boolean | undefined>
+      values: Values
       positionals: string[]
     }
   } catch (cause) {

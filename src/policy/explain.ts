@@ -2,10 +2,11 @@
 
 import type { Principal } from '../oauth/principal.ts'
 import { evaluate } from './evaluate.ts'
+import type { Place } from './hujson.ts'
 import type { Terms } from './limits.ts'
 import type { Policy } from './policy.ts'
 import { groupSources, groupsOf } from './principal_keys.ts'
-import { type Giver, giversOf } from './provenance.ts'
+import { type Giver, giversOf, placeOfGrant } from './provenance.ts'
 import type { Engine } from './rules.ts'
 import type { Asked, Verdict } from './verdict.ts'
 
@@ -16,6 +17,8 @@ export type Explanation = {
   scopes: { scope: string; verdict: Verdict; givers: Giver[] }[]
   /** Of all that gave something. */
   givers: Giver[]
+  /** Of a denial: the near misses, and where their grants stand. */
+  near: { sentence: string; place: Place | null }[]
   /** What the whole takes of its scopes: the strictest of each limit, and the scopes that it comes from. */
   decisive: { limit: keyof Terms; value: string | number | null; scopes: string[] }[]
 }
@@ -38,7 +41,14 @@ export function explain(policy: Policy, asked: Asked, now?: number): Explanation
     const from = scopes.filter((one) => one.verdict.allowed && one.verdict.limits[limit] === value)
     return [{ limit, value, scopes: from.map(({ scope }) => scope) }]
   })
-  return { asked, verdict, scopes, givers: verdict.allowed ? giversOf(policy, asked, verdict) : [], decisive }
+  const near = verdict.allowed ? [] : verdict.near.map((sentence) => ({ sentence, place: placeNamed(policy, sentence) }))
+  return { asked, verdict, scopes, near, givers: verdict.allowed ? giversOf(policy, asked, verdict) : [], decisive }
+}
+
+/** Where the grant stands that a near miss names. */
+function placeNamed(policy: Policy, sentence: string): Place | null {
+  const number = /\bgrant (\d+)\b/i.exec(sentence)?.[1]
+  return number === undefined ? null : placeOfGrant(policy, Number(number) - 1)
 }
 
 function scopesOf({ resources }: Policy, asked: Asked): string[] {
@@ -51,6 +61,17 @@ function scopesOf({ resources }: Policy, asked: Asked): string[] {
 export function groupsKnown(policy: Policy, principal: Principal): { group: string; sources: string[] }[] {
   const { groups } = policy.compiled as Engine
   return [...groupsOf(groups, principal)].sort().map((group) => ({ group, sources: groupSources(groups, principal, group) }))
+}
+
+/** What a policy looks at besides names, so what would have to be known of somebody. */
+export function whatMatters(policy: Policy): string[] {
+  const { groups, prefixes, grants, mesh } = policy.compiled as Engine
+  return [
+    ...(groups.ofMesh.size > 0 ? [`the groups that only the mesh knows (${[...groups.ofMesh].join(', ')})`] : []),
+    ...(prefixes.length > 0 ? ['the address'] : []),
+    ...(grants.some(({ posture }) => posture !== null) ? ['what whois says of the node (posture)'] : []),
+    ...(mesh === null ? [] : [`what the tailnet policy sends along (${mesh.capability})`]),
+  ]
 }
 
 /** What makes two answers the same to a person: outcome, who gives what and on which terms; or why not. */

@@ -1,6 +1,6 @@
 /** Why an answer is yes: which grants gave it, by which of their selectors, and who says so. For `explain`; nothing is decided here. */
 import type { Principal } from '../oauth/principal.ts'
-import { type Place, readHujson } from './hujson.ts'
+import { type Hujson, type Place, readHujson } from './hujson.ts'
 import type { Policy } from './policy.ts'
 import { missingPosture } from './posture.ts'
 import { groupSources, principalKeys, workloadKeys } from './principal_keys.ts'
@@ -20,11 +20,10 @@ export function giversOf(policy: Policy, asked: Asked, { grants, mesh_grants }: 
   const { principal } = asked
   const isWorkload = asked.app === 'client_credentials' || asked.app === 'introspect'
   const keys = new Set(isWorkload ? workloadKeys(engine, principal, asked.client) : principal && principalKeys(engine, principal))
-  const read = readHujson(policy.text)
   const ofFile = (grant: Grant): Giver => {
     const who = grant.src.filter(({ key }) => keys.has(key)).map((selector) => inWords(engine, principal, selector))
     const where = missingPosture(grant.posture, null).map((wanted) => `from a node ${wanted}`)
-    const place = read.ok ? read.hujson.place(['grants', grant.index]) : null
+    const place = placeOfGrant(policy, grant.index)
     return { grant: grant.label, place, because: [...who, ...where].join(', '), reason: grant.reason }
   }
   const ofMesh = (index: number): Giver => ({
@@ -34,6 +33,19 @@ export function giversOf(policy: Policy, asked: Asked, { grants, mesh_grants }: 
     reason: null,
   })
   return [...grants.flatMap((index) => engine.grants[index] ?? []).map(ofFile), ...mesh_grants.map(ofMesh)]
+}
+
+const readers = new WeakMap<Policy, Hujson | null>()
+
+/** Where a grant of the file stands. */
+export function placeOfGrant(policy: Policy, index: number): Place | null {
+  let hujson = readers.get(policy)
+  if (hujson === undefined) {
+    const read = readHujson(policy.text)
+    hujson = read.ok ? read.hujson : null
+    readers.set(policy, hujson)
+  }
+  return hujson?.place(['grants', index]) ?? null
 }
 
 function inWords(engine: Engine, principal: Principal | null, { kind, text }: Selector): string {

@@ -1,6 +1,7 @@
 /** The commands about policy files; each is a file here. */
 import type { Command, Terminal, Values } from '../command.ts'
 import { check } from './check.ts'
+import { explain } from './explain.ts'
 import { fmt } from './fmt.ts'
 import { formatOf } from './format.ts'
 import { forGithub, shownProblems } from './problems.ts'
@@ -29,6 +30,7 @@ const soundOr = (code: 1 | 2, command: Command): Command => ({
 export const policyCommands: [string, Command][] = [
   ['policy check', check],
   ['policy test', soundOr(1, test)],
+  ['policy explain', soundOr(2, explain)],
   ['policy fmt', soundOr(2, fmt)],
   ['policy schema', schema],
 ]

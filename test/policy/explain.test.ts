@@ -1,0 +1,77 @@
+/** Explanations keep what they promise, on policies that nobody wrote. */
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import fc from 'fast-check'
+import type { Principal } from '../../src/oauth/principal.ts'
+import { type Asked, evaluate, explain } from '../../src/policy/index.ts'
+import { asked, now, policyOf } from '../support/random_policy.ts'
+
+type Followed = { asked: Asked; now: number }
+
+/** Sentences of near misses, and what whoever follows them does. */
+const ways: [RegExp, (principal: Principal, found: string) => Principal][] = [
+  [
+    / if in (group:\S+?)(?: \(.*\))?\.$/,
+    (principal, group) => ({ ...principal, groups: [...(('groups' in principal && principal.groups) || []), group] }) as Principal,
+  ],
+  [
+    / if signed in with a name that ends in (@\S+)\.$/,
+    (principal, end) => ({ ...principal, login: `${'login' in principal ? principal.login.split('@')[0] : ''}${end}` }) as Principal,
+  ],
+  [
+    / if tagged (tag:\S+)\.$/,
+    (principal, tag) => ({ ...principal, tags: [...('tags' in principal ? principal.tags : []), tag] }) as Principal,
+  ],
+  [/ if calling from ([\d.]+)\S*\.$/, (principal, address) => ({ ...principal, address })],
+  [/ from a node with os (\S+) .*\.$/, (principal, os) => ({ ...principal, node: { ...principal.node, os } })],
+]
+
+function follow(asked: Asked, sentence: string): Followed {
+  if (/^Grant \d+ has expired\.$/.test(sentence)) return { asked, now: 0 }
+  for (const [pattern, change] of ways) {
+    const found = pattern.exec(sentence)?.[1]
+    if (found !== undefined && asked.principal) return { asked: { ...asked, principal: change(asked.principal, found) } as Asked, now }
+  }
+  return assert.fail(sentence)
+}
+
+test('a near miss, when it is followed, turns the denial into an allow', () => {
+  let followed = 0
+  fc.assert(
+    fc.property(asked(), ([document, asked]) => {
+      const policy = policyOf(document)
+      const { verdict } = explain(policy, asked, now)
+      if (verdict.allowed) return
+      for (const sentence of verdict.near) {
+        const changed = follow(asked, sentence)
+        assert.ok(
+          evaluate(policy, changed.asked, changed.now).allowed,
+          `${sentence}\n${JSON.stringify(document)}\n${JSON.stringify(asked)}`,
+        )
+        followed++
+      }
+    }),
+    { numRuns: 3000 },
+  )
+  assert.ok(followed > 200, `${followed} near misses`)
+})
+
+test('explain is evaluate: the same verdict, and of the whole exactly the scopes that are given alone', () => {
+  fc.assert(
+    fc.property(asked(), ([document, asked]) => {
+      const policy = policyOf(document)
+      const { verdict, scopes, givers, decisive } = explain(policy, asked, now)
+      assert.deepEqual(verdict, evaluate(policy, asked, now))
+      if (!verdict.allowed) return assert.deepEqual([givers, decisive], [[], []])
+      assert.deepEqual(givers.length, verdict.grants.length)
+      if (!('scopes' in asked)) return
+      const alone = scopes.filter((one) => one.verdict.allowed).map(({ scope }) => scope)
+      assert.deepEqual(alone.sort(), [...verdict.scopes].sort())
+      for (const { limit, value, scopes: from } of decisive) {
+        assert.equal(verdict.limits[limit], value)
+        if (asked.app !== 'exchange') assert.ok(from.length > 0, `${limit} comes from a scope`)
+      }
+    }),
+    { numRuns: 1000 },
+  )
+})
