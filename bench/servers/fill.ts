@@ -89,6 +89,7 @@ export async function fill(file: string, rows: number, resource: string, progres
       secret_digest: null,
       registration_token_digest: digest(),
       software: null,
+      initial_access_token: null,
       owner: `userid:${user_id}`,
       owner_name: login,
       created_at: begin,

@@ -2,14 +2,18 @@
 import { z } from 'zod'
 import type { Deps } from '../deps.ts'
 import { OAuthError } from '../oauth/error.ts'
+import { digest, newSecret } from '../oauth/secret.ts'
+import { parseSelector } from '../policy/index.ts'
 import type { PolicyInForce } from '../policy_file/in_force.ts'
 import { type Authorization, endAuthorization } from '../store/authorizations.ts'
 import { deleteClient, type StoredClient } from '../store/clients.ts'
 import { forgetConsent } from '../store/consents.ts'
 import type { Decision, KeptRecord } from '../store/decisions.ts'
+import { GuardFailed } from '../store/engine.ts'
+import { type InitialAccessToken, insertInitialAccessToken, revokeInitialAccessToken } from '../store/initial_access_tokens.ts'
 
 /** What the actions need; a command without a daemon has no mesh and no policy. */
-export type AdminDeps = Pick<Deps, 'store' | 'now'> & {
+export type AdminDeps = Pick<Deps, 'store' | 'now' | 'newId' | 'randomBytes'> & {
   live?: Deps & { policyInForce: PolicyInForce; addresses: () => string[] }
 }
 
@@ -54,6 +58,23 @@ async function authorizationOf({ store }: AdminDeps, id: string): Promise<Author
 /** Who a recorded identity is, as people call them. */
 const calledBy = (identity: { kind: string; login?: string; node: { name: string } }) => identity.login ?? identity.node.name
 
+const aDay = 86_400
+const aYear = 366 * aDay
+
+function isNameable(text: string): boolean {
+  const selector = parseSelector(text)
+  return text === '*' || (!('refused' in selector) && (selector.kind === 'login' || selector.kind === 'tag'))
+}
+
+function stateOf(
+  { revoked_at, expires_at, used, uses }: Pick<InitialAccessToken, 'revoked_at' | 'expires_at' | 'used' | 'uses'>,
+  now: number,
+) {
+  if (revoked_at !== null) return 'revoked'
+  if (expires_at <= now) return 'expired'
+  return used < uses ? 'good' : 'used up'
+}
+
 const noDaemon = () => new OAuthError('not_found', 'No daemon is running on this state.')
 
 export const actions = new Map<string, Action>([
@@ -95,6 +116,49 @@ export const actions = new Map<string, Action>([
       await clientOf(deps, client_id)
       await deps.store.commit(deleteClient(client_id, deps.now(), 'its client was revoked by an admin (local:control)'))
       return { revoked: client_id }
+    }),
+  ],
+  [
+    'tokens.initial.create',
+    action(
+      z.strictObject({
+        issued_for: z.string().refine(isNameable, {
+          error: 'An initial access token is for a login name, such as alice@example.com, for a tag, such as tag:ci, or for "*".',
+        }),
+        uses: z.int().min(1).max(1000).default(1),
+        lifetime: z
+          .int()
+          .min(1)
+          .max(aYear)
+          .default(7 * aDay),
+      }),
+      async ({ store, now, newId, randomBytes }, { issued_for, uses, lifetime }) => {
+        const token = newSecret('initial_access_token', randomBytes)
+        const row = { id: newId(), issued_for, uses, created_at: now(), expires_at: now() + lifetime }
+        await store.commit([insertInitialAccessToken({ ...row, digest: digest(token) })])
+        return { token, ...row }
+      },
+    ),
+  ],
+  [
+    'tokens.initial.list',
+    action(z.strictObject({ before: z.string().default('~'), limit }), ({ store, now }, { before, limit }) =>
+      page('tokens', limit, async (limit) =>
+        (await store.initialAccessTokens.list({ before, limit })).map(({ digest: _, ...token }) => ({
+          ...token,
+          state: stateOf(token, now()),
+        })),
+      ),
+    ),
+  ],
+  [
+    'tokens.initial.revoke',
+    action(z.strictObject({ id: z.string() }), async ({ store, now }, { id }) => {
+      await store.commit([revokeInitialAccessToken(id, now())]).catch((thrown) => {
+        if (!(thrown instanceof GuardFailed)) throw thrown
+        throw new OAuthError('not_found', `There is no initial access token ${id} that could be revoked. See: meshidp tokens initial list`)
+      })
+      return { revoked: id }
     }),
   ],
   [

@@ -18,8 +18,8 @@ export async function startControl(
   daemon: Pick<NonNullable<AdminDeps['live']>, 'policyInForce' | 'addresses'>,
 ): Promise<ControlServer> {
   const app = createCarrier()
-  const { store, now, log } = deps
-  const adminDeps: AdminDeps = { store, now, live: { ...deps, ...daemon } }
+  const { log } = deps
+  const adminDeps: AdminDeps = { ...deps, live: { ...deps, ...daemon } }
   app.post<{ Params: { name: string } }>('/:name', async (request, reply) => {
     const { name } = request.params
     const answer = await runAction(adminDeps, name, request.body).then(

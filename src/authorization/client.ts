@@ -55,6 +55,7 @@ export async function clientForCaller(
     registration_token_digest: null,
     owner: null,
     software: null,
+    initial_access_token: null,
     owner_name: '',
     created_at: known?.stored?.created_at ?? now,
     used_at: now,

@@ -31,6 +31,8 @@ type Registering = {
   principal: Principal
   /** The client's id, which an update's body must name (RFC 7592 §2.2). */
   client_id: string
+  /** The initial access token that was shown, or that the client came by. */
+  initial_access_token: string | null
   /** The client as it is; undefined where it is to be made. */
   before?: StoredClient
 }
@@ -42,7 +44,7 @@ type Registering = {
 export async function admitted(
   deps: Deps,
   request: Request,
-  { policy, principal, client_id, before }: Registering,
+  { policy, principal, client_id, initial_access_token, before }: Registering,
 ): Promise<{ metadata: ClientMetadata; decided: Decided }> {
   const body = before ? withoutOwnSecret(jsonOf(request), before) : jsonOf(request)
   const scopes = knownScopes(policy)
@@ -59,7 +61,7 @@ export async function admitted(
     ({
       app: 'register',
       principal,
-      via: 'dcr',
+      via: initial_access_token === null ? 'dcr' : 'initial_access_token',
       hosts: metadata.redirect_uris.map((uri) => redirectHost(uri).host),
       confidential: isConfidential(metadata),
     }) as const
@@ -72,7 +74,13 @@ export async function admitted(
   const facts = { entry: 'register', ...(before && { client_id }) } as const
   // Some clients register at each start. That is no fault, but worth knowing: each is one of the owner's `max_clients`.
   const again = before ? [] : await deps.store.clients.again(principalKey(principal), softwareDigest(metadata), deps.now())
-  const detail = { ignored, narrowed, client_name: metadata.client_name ?? null, ...(again.length > 0 && { again }) }
+  const detail = {
+    ignored,
+    narrowed,
+    client_name: metadata.client_name ?? null,
+    ...(again.length > 0 && { again }),
+    ...(initial_access_token && { initial_access_token }),
+  }
   const decided = await decide(deps, policy, askedFor(parsed), facts, { client_id, detail })
   if (decided.verdict.limits.metadata === 'strict') read(confidential, 'strict')
   if (again.length > 0) deps.log.info({ client_id, again }, `${nameOf(principal)} registers software that they registered before`)

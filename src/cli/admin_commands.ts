@@ -17,6 +17,8 @@ type Subcommand = {
   words: readonly string[]
   /** Names of the options that become input. */
   options?: readonly (keyof typeof inputs)[]
+  /** Those of them that must be there. */
+  required?: readonly (keyof typeof inputs)[]
   /** For people; `columns`: how wide, where that matters. */
   shown: (answer: Answer, columns: number | undefined) => string
 }
@@ -51,6 +53,36 @@ const clients: Record<string, Subcommand> = {
     action: 'clients.revoke',
     words: ['client_id'],
     shown: ({ revoked }) => `${revoked} is gone, and every token that it was given is dead.\n`,
+  },
+}
+
+const tokenColumns: Columns = {
+  TOKEN: (token) => token.id,
+  FOR: (token) => token.issued_for,
+  USED: (token) => `${token.used} of ${token.uses}`,
+  UNTIL: (token) => shownTime(token.expires_at),
+  STATE: (token) => token.state,
+}
+
+const tokens: Record<string, Subcommand> = {
+  'initial create': {
+    action: 'tokens.initial.create',
+    words: [],
+    options: ['for', 'uses', 'expires'],
+    required: ['for'],
+    shown: ({ token, id, issued_for, uses, expires_at }) =>
+      `${token}\n\nInitial access token ${id}, for ${issued_for === '*' ? 'whomever the policy lets' : issued_for}: ${uses === 1 ? 'once' : `${uses} times`}, until ${shownTime(expires_at)}.\nIt is not shown again. Software sends it when it registers: Authorization: Bearer TOKEN.\n`,
+  },
+  'initial list': {
+    action: 'tokens.initial.list',
+    words: [],
+    options: ['limit'],
+    shown: (answer, width) => listed(answer.tokens as Row[], tokenColumns, answer, width, 'There is no initial access token.'),
+  },
+  'initial revoke': {
+    action: 'tokens.initial.revoke',
+    words: ['id'],
+    shown: ({ revoked }) => `Initial access token ${revoked} registers nothing any more. What it registered stays: meshidp clients list\n`,
   },
 }
 
@@ -139,14 +171,43 @@ const inputs = {
   login: { input: 'login', type: 'string', argument: 'LOGIN', help: 'only of this person' },
   principal: { input: 'principal', type: 'string', argument: 'NAME', help: 'only of this person or node' },
   outcome: { input: 'outcome', type: 'string', argument: 'WORD', help: 'only "allowed" or only "denied"' },
-  limit: { input: 'limit', type: 'string', argument: 'N', help: `so many at the most, up to ${mostRows}`, default: '100' },
+  limit: {
+    input: 'limit',
+    type: 'string',
+    argument: 'N',
+    help: `so many at the most, up to ${mostRows}`,
+    default: '100',
+    read: numberUpTo(mostRows),
+  },
+  for: {
+    input: 'issued_for',
+    type: 'string',
+    argument: 'WHO',
+    help: 'whose it is: a login name, a tag, or "*" for whomever the policy lets',
+  },
+  uses: { input: 'uses', type: 'string', argument: 'N', help: 'how often it may be used', default: '1', read: numberUpTo(1000) },
+  expires: { input: 'lifetime', type: 'string', argument: 'TIME', help: 'how long it is good: 12h, 30d', default: '7d', read: lifetime },
 } as const
 
-function limitOf(value: string): number {
-  const limit = Number(value)
-  if (!Number.isInteger(limit) || limit < 1 || limit > mostRows)
-    throw new UsageError(`--limit must be a number from 1 to ${mostRows}, not ${value}.`)
-  return limit
+/** From what was written to what the action takes; `option`: its name, for sentences. */
+type Read = (value: string, option: string) => unknown
+
+function numberUpTo(most: number): Read {
+  return (value, option) => {
+    const number = Number(value)
+    if (!Number.isInteger(number) || number < 1 || number > most)
+      throw new UsageError(`--${option} must be a number from 1 to ${most}, not ${value}.`)
+    return number
+  }
+}
+
+/** "90s", "15m", "12h", "30d" → seconds. */
+function lifetime(value: string, option: string): number {
+  const [, count, unit = ''] = /^([1-9]\d{0,3})([smhd])$/.exec(value) ?? []
+  const seconds = Number(count) * ({ s: 1, m: 60, h: 3600, d: 86_400 }[unit] ?? Number.NaN)
+  if (!(seconds <= 366 * 86_400))
+    throw new UsageError(`--${option} must be a time such as 90s, 15m, 12h or 30d, of a year at the most, not ${value}.`)
+  return seconds
 }
 
 /** A command of such subcommands; '' is the one without a name. */
@@ -166,10 +227,10 @@ function adminCommand(name: string, summary: string, description: string, subcom
       ...Object.fromEntries(Object.entries(inputs).filter(([option]) => wanted.has(option))),
     },
     async run(terminal, values, words) {
-      const sub = subcommands[''] ? '' : (words[0] ?? '')
-      const subcommand = Object.hasOwn(subcommands, sub) ? subcommands[sub] : undefined
-      if (!subcommand) throw new UsageError(`Say which: meshidp ${name} ${usage}`)
-      const given = sub === '' ? words : words.slice(1)
+      const found = Object.entries(subcommands).find(([sub]) => wordsOf(sub).every((word, at) => words[at] === word))
+      if (!found) throw new UsageError(`Say which: meshidp ${name} ${usage}`)
+      const [sub, subcommand] = found
+      const given = words.slice(wordsOf(sub).length)
       if (given.length !== subcommand.words.length) throw new UsageError(`Say: meshidp ${name} ${usages.get(sub)}`)
       const input = inputOf(subcommand, given, values)
       const config = readConfig(terminal, values)
@@ -183,13 +244,22 @@ function adminCommand(name: string, summary: string, description: string, subcom
   return [name, command]
 }
 
-const inputOf = ({ words, options = [] }: Subcommand, given: readonly string[], values: Values) =>
-  Object.fromEntries([
+/** The words of a subcommand's name; none of the one without. */
+const wordsOf = (sub: string): string[] => sub.split(' ').filter((word) => word !== '')
+
+function inputOf({ words, options = [], required = [] }: Subcommand, given: readonly string[], values: Values) {
+  for (const option of required)
+    if (values[option] === undefined) throw new UsageError(`Say --${option} ${inputs[option].argument}: ${inputs[option].help}.`)
+  return Object.fromEntries([
     ...words.map((word, at) => [word, given[at]]),
     ...options
       .filter((option) => values[option] !== undefined)
-      .map((option) => [inputs[option].input, option === 'limit' ? limitOf(String(values[option])) : values[option]]),
+      .map((option) => {
+        const { input, read } = inputs[option] as { input: string; read?: Read }
+        return [input, read ? read(String(values[option]), option) : values[option]]
+      }),
   ])
+}
 
 export const adminCommands: [string, Command][] = [
   adminCommand(
@@ -197,6 +267,12 @@ export const adminCommands: [string, Command][] = [
     'registered software: list, show, revoke',
     'Software that registered itself or came by a metadata document. To revoke a client ends all its authorizations.',
     clients,
+  ),
+  adminCommand(
+    'tokens',
+    'initial access tokens: create, list, revoke',
+    'An initial access token lets whoever it is for register software where the policy wants one ("via": ["initial_access_token"], RFC 7591 §3).',
+    tokens,
   ),
   adminCommand(
     'authorizations',

@@ -6,6 +6,7 @@ import { Client } from 'undici'
 import { type AdminDeps, runAction } from '../admin/actions.ts'
 import type { Config } from '../config.ts'
 import { systemClock } from '../daemon.ts'
+import { createIdentifiers } from '../oauth/identifier.ts'
 import { openState } from '../state.ts'
 import { StateInUse } from '../store/refused.ts'
 
@@ -60,7 +61,7 @@ async function withoutDaemon(
       : error
   })
   try {
-    const deps: AdminDeps = { store: state.store, now: systemClock }
+    const deps: AdminDeps = { store: state.store, now: systemClock, randomBytes, newId: createIdentifiers(systemClock, randomBytes) }
     return (await runAction(deps, name, input)) as Record<string, unknown>
   } finally {
     await state.close()

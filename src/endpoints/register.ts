@@ -1,15 +1,20 @@
 import { callerOf, principalKey } from '../authorization/caller.ts'
+import { goodInitialAccessToken, refuseInitialAccessToken } from '../authorization/initial_access_token.ts'
 import { admitted, information, isConfidential, requireKnownOrigin } from '../authorization/registration.ts'
 import { nameOf, recordDenial } from '../decide.ts'
-import { bearerError, bearerOf, type Endpoint, json } from '../http/endpoint.ts'
+import { bearerOf, type Endpoint, json } from '../http/endpoint.ts'
 import { OAuthError } from '../oauth/error.ts'
 import { softwareDigest } from '../oauth/same_software.ts'
 import { digest, newSecret } from '../oauth/secret.ts'
 import { defaults } from '../policy/index.ts'
 import { insertRegisteredClient, type StoredClient } from '../store/clients.ts'
 import { GuardFailed } from '../store/engine.ts'
+import { useInitialAccessToken } from '../store/initial_access_tokens.ts'
 
-/** Dynamic client registration (RFC 7591): by whom the policy lets, in the bounds that it sets. What is made belongs to the caller. */
+/**
+ * Dynamic client registration (RFC 7591): by whom the policy lets, in the bounds that it sets. What is made belongs to the caller. An initial access token
+ * (§3) is a way that the policy may demand; whatever the policy, one that is shown must be good, and is used up by what it is shown for.
+ */
 export const register: Endpoint = {
   path: '/register',
   methods: ['POST'],
@@ -19,12 +24,13 @@ export const register: Endpoint = {
   async handle(deps, request) {
     const policy = deps.policy()
     requireKnownOrigin(deps, request)
-    if (bearerOf(request) !== undefined)
-      throw bearerError('invalid_token', 'No initial access tokens are given out here: the mesh says who registers. Send no Authorization.')
+    const bearer = bearerOf(request)
     const principal = await callerOf(deps, request.connection)
     const now = deps.now()
+    const initial = bearer === undefined ? null : await goodInitialAccessToken(deps, policy, principal, bearer)
+    const initial_access_token = initial?.id ?? null
     const client_id = `dcr_${deps.newId()}`
-    const { metadata, decided } = await admitted(deps, request, { policy, principal, client_id })
+    const { metadata, decided } = await admitted(deps, request, { policy, principal, client_id, initial_access_token })
     const { limits } = decided.verdict
     const client_secret = isConfidential(metadata) ? newSecret('client_secret', deps.randomBytes) : undefined
     const registration_access_token = newSecret('registration_access_token', deps.randomBytes)
@@ -36,6 +42,7 @@ export const register: Endpoint = {
       registration_token_digest: digest(registration_access_token),
       owner: principalKey(principal),
       software: softwareDigest(metadata),
+      initial_access_token,
       owner_name: nameOf(principal),
       created_at: now,
       used_at: now,
@@ -43,10 +50,12 @@ export const register: Endpoint = {
       fresh_until: null,
     }
     const most = limits.max_clients ?? defaults.max_clients
+    const spend = initial && useInitialAccessToken(initial.id, now)
     try {
-      await deps.store.commit([...insertRegisteredClient(client, most), ...decided.writes])
+      await deps.store.commit([...(spend ? [spend] : []), ...insertRegisteredClient(client, most), ...decided.writes])
     } catch (thrown) {
       if (!(thrown instanceof GuardFailed)) throw thrown
+      if (initial && thrown.write === spend) throw await refuseInitialAccessToken(deps, policy, principal, initial, 'used_up')
       const sentence = `${client.owner_name} has registered ${most} clients already, as many as the policy allows.`
       const decision_id = await recordDenial(deps, policy, principal, { entry: 'register' }, 'max_clients', sentence)
       throw new OAuthError('access_denied', `${sentence} Remove one first: meshidp clients list. Decision ${decision_id}.`, { decision_id })

@@ -55,7 +55,8 @@ async function update(deps: Deps, request: Request, client: StoredClient): Promi
   const policy = deps.policy()
   const principal = await callerOf(deps, request.connection)
   await requireOwner(deps, policy, principal, client)
-  const { metadata, decided } = await admitted(deps, request, { policy, principal, client_id: client.client_id, before: client })
+  const { client_id, initial_access_token } = client
+  const { metadata, decided } = await admitted(deps, request, { policy, principal, client_id, initial_access_token, before: client })
   const becomesConfidential = isConfidential(metadata) && client.secret_digest === null
   const client_secret = becomesConfidential ? newSecret('client_secret', deps.randomBytes) : undefined
   const registration_access_token = newSecret('registration_access_token', deps.randomBytes)

@@ -10,6 +10,7 @@ export const prefixes = {
   refresh_token: 'mir_',
   client_secret: 'mis_',
   registration_access_token: 'mia_',
+  initial_access_token: 'mii_',
   ticket: 'mit_',
 } as const
 

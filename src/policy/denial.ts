@@ -129,7 +129,7 @@ function nearMisses<R extends { grant: Grant }>(
     if (!hasPosture(grant.posture, inquiry.principal)) missing.push('posture')
     if (hasExpired(grant, inquiry.now)) missing.push('expires')
     if (missing.length !== 1) continue
-    for (const sentence of whatIsMissing(engine, asked, grant, missing[0])) {
+    for (const sentence of whatIsMissing(engine, asked, rule, missing[0])) {
       found.add(sentence)
       grants.add(grant)
     }
@@ -144,14 +144,27 @@ const rulesOf = <R extends { grant: Grant }>(inquiry: Inquiry<R>) =>
     inquiry.shelves.flatMap((shelf) => (shelf.get(target)?.all.slice(0, mostRules) ?? []).map((rule) => ({ inquiry, rule }))),
   )
 
-function whatIsMissing(engine: Engine, asked: Asked, grant: Grant, condition: string | undefined): string[] {
+function whatIsMissing(
+  engine: Engine,
+  asked: Asked,
+  rule: { grant: Grant; via?: ReadonlySet<string> },
+  condition: string | undefined,
+): string[] {
+  const { grant, via = [] } = rule
   const subject = subjectOf(asked)
   const match = `${subject} would match ${grant.label}`
   if (condition === 'src') return grant.src.flatMap((selector) => howToMatch(engine, asked, selector).map((how) => `${match} if ${how}.`))
+  if (condition === 'via') return [...via].map((way) => `${match} ${ways.get(way)}.`)
   if (condition === 'posture') return [`${match} from a node ${missingPosture(grant.posture, asked.principal).join(' and ')}.`]
   if (condition === 'expires') return [`${grant.label.charAt(0).toUpperCase()}${grant.label.slice(1)} has expired.`]
   return []
 }
+
+const ways = new Map([
+  ['dcr', 'by registering the software (RFC 7591)'],
+  ['cimd', 'with software that publishes a metadata document'],
+  ['initial_access_token', 'with an initial access token, which an admin can make'],
+])
 
 /** Only what tells nothing about other people: no login names. */
 function howToMatch({ groups }: Engine, { principal }: Asked, { kind, text }: Selector): string[] {

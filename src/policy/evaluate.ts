@@ -142,7 +142,8 @@ function register(engine: Engine, asked: Extract<Asked, { app: 'register' }>, no
     principal,
     now,
     conditions: {
-      via: (rule: RegisterRule) => rule.via.has(via),
+      // Who shows an initial access token may do what they may without it, too.
+      via: (rule: RegisterRule) => rule.via.has(via) || (via === 'initial_access_token' && rule.via.has('dcr')),
       hosts: (rule: RegisterRule) => asked.hosts.every((host) => admitsHost(rule, host)),
       confidential: (rule: RegisterRule) => rule.confidential || !confidential,
     },

@@ -39,7 +39,10 @@ export function questionOf(policy: Policy, entry: Wording, principal: Principal 
   }
   if (!principal) return { at: 'src', fault: `"${app}" is asked for a login name or a tag; ${entry.src} is neither.` }
   if (app === 'register')
-    return { items: ['dcr', 'cimd'], ask: (via) => [{ app, principal, via: via as 'dcr', hosts: [], confidential: false }] }
+    return {
+      items: ['dcr', 'cimd', 'initial_access_token'],
+      ask: (via) => [{ app, principal, via: via as 'dcr', hosts: [], confidential: false }],
+    }
   if (app === 'admin') return { items: ['read', 'write'], ask: (access) => [{ app, principal, access: access as 'read' }] }
 
   const target = dst === undefined ? null : software(dst)

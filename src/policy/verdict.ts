@@ -8,8 +8,8 @@ export type ClientFacts = { client_id: string; name: string | null }
 export type Asked =
   /** `resource` is null where only identity scopes are asked. One question may hold identity scopes and API scopes. */
   | { app: 'authorize'; principal: Principal; client: ClientFacts; resource: string | null; scopes: readonly string[] }
-  /** `hosts`: the hosts of the redirect URIs, of a private-use one its scheme with the colon (a scheme is no host); for `cimd` the document's own as well, which is asked alone before the fetch. */
-  | { app: 'register'; principal: Principal; via: 'dcr' | 'cimd'; hosts: readonly string[]; confidential: boolean }
+  /** `hosts`: the hosts of the redirect URIs, of a private-use one its scheme with the colon (a scheme is no host); for `cimd` the document's own as well, which is asked alone before the fetch. `initial_access_token`: a `dcr` whose bearer showed a good one. */
+  | { app: 'register'; principal: Principal; via: 'dcr' | 'cimd' | 'initial_access_token'; hosts: readonly string[]; confidential: boolean }
   /**
    * RFC 8693. `principal` is the subject; the actor is `client`, and `actor` the tagged node that it calls from, where it does. `from`: the
    * resource that the subject token is for; `held`: its scopes. `depth`: how many exchanges the new token descends from, this one included.

@@ -12,6 +12,8 @@ export type StoredClient = {
   owner: string | null
   /** What is the same software, brought again, has the same digest (`oauth/same_software`); null for what came before there was one, and for documents. */
   software: string | null
+  /** Id of the initial access token that it came by; null where it came without. */
+  initial_access_token: string | null
   /** That principal's login or node name, for people. */
   owner_name: string
   created_at: number
@@ -92,8 +94,8 @@ const clientsLeft = (owner: string, max_clients: number): Write => ({
 })
 
 const insertClient = (client: StoredClient): Write => ({
-  sql: `INSERT INTO clients (client_id, kind, metadata, secret_digest, registration_token_digest, owner, software, owner_name, created_at, used_at, unused_ttl, fresh_until)
-    VALUES ($client_id, $kind, $metadata, $secret_digest, $registration_token_digest, $owner, $software, $owner_name, $created_at, $used_at, $unused_ttl, $fresh_until)`,
+  sql: `INSERT INTO clients (client_id, kind, metadata, secret_digest, registration_token_digest, owner, software, initial_access_token, owner_name, created_at, used_at, unused_ttl, fresh_until)
+    VALUES ($client_id, $kind, $metadata, $secret_digest, $registration_token_digest, $owner, $software, $initial_access_token, $owner_name, $created_at, $used_at, $unused_ttl, $fresh_until)`,
   params: { ...client, metadata: JSON.stringify(client.metadata) },
 })
 

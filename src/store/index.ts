@@ -6,6 +6,7 @@ import { codes } from './codes.ts'
 import { authTimes, consents } from './consents.ts'
 import { decisions } from './decisions.ts'
 import type { Engine, Write } from './engine.ts'
+import { initialAccessTokens } from './initial_access_tokens.ts'
 import { meta } from './meta.ts'
 import { refreshTokens } from './refresh_tokens.ts'
 import { registrants } from './registrants.ts'
@@ -21,6 +22,7 @@ export const createStore = (engine: Engine) => ({
   codes: codes(engine),
   consents: consents(engine),
   decisions: decisions(engine),
+  initialAccessTokens: initialAccessTokens(engine),
   meta: meta(engine),
   refreshTokens: refreshTokens(engine),
   registrants: registrants(engine),

@@ -59,6 +59,15 @@ test('a command line that is not understood is never half obeyed: a sentence, an
     [['clients'], /^Say which: meshidp clients list \| show CLIENT_ID \| revoke CLIENT_ID$/],
     [['clients', 'toString'], /^Say which: /],
     [['clients', 'show'], /^Say: meshidp clients show CLIENT_ID$/],
+    [['tokens', 'initial'], /^Say which: meshidp tokens initial create \| initial list \| initial revoke ID$/],
+    [['tokens', 'create'], /^Say which: /],
+    [['tokens', 'initial', 'create'], /^Say --for WHO: whose it is/],
+    [['tokens', 'initial', 'create', '--for', '*', '--uses', '0'], /^--uses must be a number from 1 to 1000, not 0\.$/],
+    [
+      ['tokens', 'initial', 'create', '--for', '*', '--expires', '2y'],
+      /^--expires must be a time such as 90s, 15m, 12h or 30d, of a year at the most, not 2y\.$/,
+    ],
+    [['tokens', 'initial', 'create', '--for', '*', '--expires', '367d'], /^--expires must be a time/],
     [['authorizations', 'revoke', 'one', 'two'], /^Say: meshidp authorizations revoke ID$/],
     [['decisions', 'list', '--limit', 'many', '--config', '/dev/null'], /^--limit must be a number from 1 to 1000, not many\.$/],
     [['decisions', 'list', '--limit', '1001', '--config', '/dev/null'], /^--limit must be a number from 1 to 1000, not 1001\.$/],
@@ -69,6 +78,19 @@ test('a command line that is not understood is never half obeyed: a sentence, an
       assert.match(error.message, words)
       return true
     })
+})
+
+test('an admin makes an initial access token, sees it once, and finds it in a list until it is revoked', async (t) => {
+  const { configFile } = await start(t)
+  const run = (...argv: string[]) => printed(['tokens', 'initial', ...argv, '--config', configFile]).then(({ text }) => text)
+  const made = await run('create', '--for', 'alice@example.com', '--uses', '3', '--expires', '12h')
+  const [, id = ''] = /^Initial access token (\w{26}), for alice@example\.com: 3 times, until 20/m.exec(made) ?? []
+  assert.match(made, /^mii_[\w-]{43}\n/)
+  const list = await run('list')
+  assert.match(list, new RegExp(`^${id} {2}alice@example\\.com {2}0 of 3 {2}20\\S+ \\S+ {2}good$`, 'm'))
+  assert.equal(list.includes('mii_'), false)
+  assert.match(await run('revoke', id), /registers nothing any more/)
+  assert.match(await run('list'), / {2}revoked$/m)
 })
 
 test('where a terminal is narrower than a table, the last column stands below the others, in lines that fit', async (t) => {

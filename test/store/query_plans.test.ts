@@ -36,7 +36,7 @@ function overhear(engine: Engine): ReadonlyMap<string, Params> {
 /** What people, software, admins and the janitor do. */
 async function aBusyTime({ alice, bob, clock, daemon: { deps } }: Started) {
   const { store, now } = deps
-  const admin = (action: string, input = {}) => runAction({ store, now }, action, input)
+  const admin = (action: string, input = {}) => runAction(deps, action, input)
   const client = await alice.register()
   const tokens = await alice.signIn(client, { ...wiki, scope: 'wiki:read openid offline_access' })
   const { access_token, refresh_token = '' } = await alice.refresh(client, tokens)

@@ -28,6 +28,20 @@ ALTER TABLE registrants ADD COLUMN missing_since INTEGER;
 ALTER TABLE clients ADD COLUMN software TEXT;
 CREATE INDEX clients_by_owner ON clients (owner, software) WHERE owner IS NOT NULL;
 
+-- RFC 7591 §3: what lets whoever it was issued for register software, so many times. Which one a client came by is kept with the client.
+CREATE TABLE initial_access_tokens (
+  id TEXT PRIMARY KEY,
+  digest TEXT NOT NULL UNIQUE,
+  issued_for TEXT NOT NULL,
+  uses INTEGER NOT NULL,
+  used INTEGER NOT NULL DEFAULT 0,
+  created_at INTEGER NOT NULL,
+  expires_at INTEGER NOT NULL,
+  revoked_at INTEGER
+) WITHOUT ROWID;
+CREATE INDEX initial_access_tokens_by_end ON initial_access_tokens (expires_at);
+ALTER TABLE clients ADD COLUMN initial_access_token TEXT;
+
 -- Opaque access tokens, next to the authorization that their text names.
 CREATE TABLE access_tokens (
   authorization_id TEXT NOT NULL REFERENCES authorizations (id) ON DELETE CASCADE,
