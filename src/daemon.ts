@@ -22,6 +22,7 @@ import { createPolicyInForce, type ReloadResult } from './policy_file/in_force.t
 import { watchFile } from './policy_file/watch.ts'
 import { openState } from './state.ts'
 import { setMeta } from './store/meta.ts'
+import { startSweep } from './sweep.ts'
 
 export type DaemonOptions = {
   config: Config
@@ -122,6 +123,8 @@ export async function startDaemon({
     if (config.policy_watch) closers.push(watchFile(config.policy_file, { changed: policy.fileChanged, again: policy.mayHeal, log }).close)
     const janitor = startJanitor(deps)
     closers.push(janitor.stop)
+    const sweeping = startSweep(deps)
+    closers.push(sweeping.stop)
     return { deps, addresses, reload: policy.reload, close: closeAll }
   } catch (error) {
     await closeAll()

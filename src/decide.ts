@@ -17,6 +17,7 @@ import {
   meshGrantFaults,
   questionText,
 } from './policy/index.ts'
+import type { Authorization } from './store/authorizations.ts'
 import { countDenial, type Decision, insertDecision, keepRecord } from './store/decisions.ts'
 import type { Write } from './store/engine.ts'
 
@@ -115,7 +116,7 @@ async function rowOf(
   deps: Deps,
   policy: ActivePolicy,
   principal: Principal | null,
-  facts: Facts,
+  facts: Omit<Facts, 'entry'> & { entry: string },
   asked: Asked | null,
   at: number,
 ): Promise<Omit<Decision, 'id' | 'outcome'>> {
@@ -213,4 +214,21 @@ export async function recordDenial(
   if (denials.size >= mostRemembered) denials.clear()
   denials.set(id, { at, since: 0 })
   return id
+}
+
+/**
+ * The row of what the mesh itself brings upon an authorization, without any request; it travels in the commit of that deed.
+ * @param outcome `denied` where tokens of it stop, `allowed` where they may go on
+ */
+export async function sweptRow(
+  deps: Deps,
+  policy: ActivePolicy,
+  authorization: Authorization,
+  outcome: 'allowed' | 'denied',
+  sentence: string,
+): Promise<Write> {
+  const { id, client_id, resource, login, user_id, node_id } = authorization
+  const row = await rowOf(deps, policy, null, { entry: 'sweep', client_id, resource, authorization_id: id }, null, deps.now())
+  const reason = outcome === 'denied' ? 'identity' : null
+  return insertDecision({ ...row, id: deps.newId(), outcome, reason, sentence, principal: login, user_id, node_id })
 }

@@ -1,9 +1,8 @@
-/** Removes what has ended, in small steps, so that nobody waits for it; and ends what has been suspended for too long. */
+/** Removes what has ended, in small steps, so that nobody waits for it. */
 import { isOfPolicy } from './clients/find.ts'
 import type { Deps } from './deps.ts'
 import { allInWords } from './load_policy.ts'
 import { expiryWarnings } from './policy/index.ts'
-import { endAuthorization, personFound } from './store/authorizations.ts'
 import { deleteClient, deleteUnusedClient, forgetClient } from './store/clients.ts'
 import { neverRedeemed } from './store/codes.ts'
 import { type PruneRule, pruneExpired } from './store/prune.ts'
@@ -36,22 +35,6 @@ export const rulesOf = ({ config: { lifetimes } }: Deps): PruneRule[] => [
 ]
 
 const mostAtOnce = 50
-
-/**
- * Authorizations whose person has been gone for `removal_grace` end, after the mesh was asked once more: a peer hidden by an access rule looks like a
- * removed one, and may be back.
- */
-export async function endSuspended(deps: Deps): Promise<void> {
-  const now = deps.now()
-  for (const authorization of await deps.store.authorizations.longGone(now - deps.config.lifetimes.removal_grace, mostAtOnce)) {
-    const subject = await deps.identity.stillThere(authorization)
-    await deps.store.commit([
-      subject.there
-        ? personFound(authorization.id)
-        : endAuthorization(authorization.id, now, `${authorization.login} is gone from the mesh`),
-    ])
-  }
-}
 
 /**
  * Software that nobody used for its `client_ttl` goes as if it were deleted: its authorizations end, and what people agreed to is forgotten. Not so where an
@@ -114,7 +97,6 @@ export function startJanitor(deps: Deps, every = 60_000): { stop: () => Promise<
       const pruned = await pruneExpired(deps.store.engine, rulesOf(deps), deps.now())
       if (pruned > 0) deps.log.debug({ pruned }, 'removed what has ended')
       await deleteUnused(deps)
-      await endSuspended(deps)
       if (deps.now() - looked >= anHour) {
         await deleteOrphans(deps)
         looked = deps.now()

@@ -41,6 +41,9 @@ export type WhoisAnswer = z.infer<typeof whoisAnswer>
 const peer = z.object({
   ID: z.string().min(1),
   UserID: userId.nullish().catch(null),
+  AltSharerUserID: z.union([z.number(), z.string()]).nullish(),
+  ShareeNode: z.boolean().nullish(),
+  Tags: strings,
   DNSName: z.string().nullish(),
   TailscaleIPs: strings,
   KeyExpiry: time,

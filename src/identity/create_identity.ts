@@ -7,6 +7,7 @@ import type { Identity, MeshStatus } from './identity.ts'
 import { openLocalApi } from './local_api.ts'
 import { type Log, type Mesh, type MeshState, running, watchMesh } from './mesh_state.ts'
 import { nobody } from './nobody.ts'
+import { presentIn } from './present.ts'
 import { principalOf } from './principal_of.ts'
 import { rememberedCallers } from './remembered_answers.ts'
 import { serve } from './serve.ts'
@@ -108,6 +109,11 @@ export async function createIdentity(options: IdentityOptions): Promise<Identity
       const nodes = [...Object.values(Peer ?? {}), ...(Self ? [Self] : [])]
       return new Set(nodes.flatMap(({ ID, UserID }) => [`node:${ID}`, `userid:${UserID}`]))
     },
+    async present() {
+      await runningNow()
+      return presentIn(await sharedPeers(), { now: now(), allowSelf })
+    },
+    changes: state.changes,
     status: () => statusOf(state.seen()),
     async refresh() {
       state.doubt()

@@ -19,6 +19,14 @@ export type Remembered = { user_id: string; node_id: string; address: string; bi
 
 export type StillThere = { there: true; principal: UserPrincipal } | { there: false; reason: NoIdentityReason; sentence: string }
 
+/** Who was in the mesh at one moment, as far as the list of peers tells. Somebody hidden by an access rule looks gone. */
+export type Present = {
+  /** Whether that person has an unexpired machine there; with `bind: node`, whether that machine is there and theirs. */
+  has(remembered: Omit<Remembered, 'address'>): boolean
+  /** When the first of their keys expires, seconds; null where none does. */
+  next_expiry: number | null
+}
+
 /** What `/readyz`, `meshidp status` and the log say of the mesh. */
 export type MeshStatus = {
   /** `BackendState` of tailscaled, or what keeps us from knowing it, in words. */
@@ -42,6 +50,10 @@ export interface Identity {
   stillThere(remembered: Remembered): Promise<StillThere>
   /** Who has a machine in the mesh now, expired or not: "userid:…" of each person and "node:…" of each node. Throws `Unavailable` while the mesh is dark. */
   everybody(): Promise<ReadonlySet<string>>
+  /** Everybody who is in the mesh now, by one question. Throws `Unavailable` while the mesh is dark: then nobody is gone. */
+  present(): Promise<Present>
+  /** A number that grows whenever peers may have changed: at each word of the bus, and while it is silent at each look at the mesh. */
+  changes(): number
   /** The mesh as last seen; never waits. */
   status(): MeshStatus
   /** Asks the mesh for its state now. Throws `Unavailable` where it cannot be asked. */

@@ -35,6 +35,8 @@ export type MeshState = {
   ask(): Promise<Mesh>
   /** The mesh as last seen. */
   seen(): Mesh
+  /** Grows whenever something in the mesh may have changed, of which `seen` need not tell. */
+  changes(): number
   /** Something looks wrong, or is said to have changed: nothing remembered counts any more. */
   doubt(): void
   close(): void
@@ -60,6 +62,7 @@ export async function watchMesh(api: LocalApi, options: MeshStateOptions): Promi
   let current = false // whether nothing was heard since the question that `seen` answers
   let heard = false // whether the bus is connected
   let asked = 0
+  let changes = 0
   let answered = 0
   let soon: NodeJS.Timeout | null = null
   let next: NodeJS.Timeout | null = null
@@ -90,6 +93,7 @@ export async function watchMesh(api: LocalApi, options: MeshStateOptions): Promi
   }
 
   function doubt(): void {
+    changes++
     current = false
     asking = null
     onChange()
@@ -103,6 +107,7 @@ export async function watchMesh(api: LocalApi, options: MeshStateOptions): Promi
   async function keepPolling(): Promise<void> {
     await question()
     if (closing.signal.aborted) return
+    if (!heard) changes++ // who was added or removed meanwhile, nobody told
     next = setTimeout(() => void keepPolling(), seen.running && heard ? poll.heard : poll.dark).unref()
   }
 
@@ -128,6 +133,7 @@ export async function watchMesh(api: LocalApi, options: MeshStateOptions): Promi
     current: () => (current ? seen : (asking ?? question())),
     ask: question,
     seen: () => seen,
+    changes: () => changes,
     doubt,
     close() {
       closing.abort()

@@ -22,7 +22,7 @@ export type Authorization = {
   created_at: number
   /** The absolute end: no rotation extends it. */
   expires_at: number
-  /** When its person was first not found in the mesh, and when that was sure. */
+  /** When its person was first not found in the mesh, and since when that is sure. */
   missing_since: number | null
   suspended_at: number | null
   ended_at: number | null
@@ -57,6 +57,35 @@ export const authorizations = (engine: Engine) => ({
       `SELECT * FROM authorizations WHERE user_id = $user_id AND id < $before AND ended_at IS NULL AND expires_at > $now
         AND id NOT IN (${neverRedeemed(0)}) ORDER BY id DESC LIMIT $limit`,
       { user_id, now, before, limit },
+    ),
+
+  /** The first person after `after` (a user id; '' is before all) of whom an authorization has not ended. */
+  nextPerson: (after: string) =>
+    engine.get<{ user_id: string }>(
+      'SELECT user_id FROM authorizations WHERE user_id > $after AND ended_at IS NULL ORDER BY user_id LIMIT 1',
+      { after },
+    ),
+
+  /** The same for a person at one machine, of those that are bound to it. */
+  nextBound: (after: { user_id: string; node_id: string }) =>
+    engine.get<{ user_id: string; node_id: string }>(
+      `SELECT user_id, node_id FROM authorizations WHERE (user_id, node_id) > ($user_id, $node_id) AND bind = 'node' AND ended_at IS NULL
+        ORDER BY user_id, node_id LIMIT 1`,
+      after,
+    ),
+
+  /** All of a person's that have not ended, by id, those after `after`. */
+  ofPerson: (user_id: string, after: string, limit: number) =>
+    engine.all<Authorization>(
+      'SELECT * FROM authorizations WHERE user_id = $user_id AND id > $after AND ended_at IS NULL ORDER BY id LIMIT $limit',
+      { user_id, after, limit },
+    ),
+
+  /** Those whose person was not found when last looked for, by id, those after `after`. */
+  missing: (after: string, limit: number) =>
+    engine.all<Authorization>(
+      'SELECT * FROM authorizations WHERE missing_since IS NOT NULL AND ended_at IS NULL AND id > $after ORDER BY id LIMIT $limit',
+      { after, limit },
     ),
 
   /** Those whose person has been gone for sure since before `since`. */
@@ -94,13 +123,19 @@ export const endAuthorization = (id: string, now: number, reason: string): Write
   params: { id, now, reason },
 })
 
-/**
- * The mesh was asked, while Running, and the person is not there: the first time that is noted, and when it is so again 30 s later
- * or more, the authorization is suspended.
- */
+/** The mesh was asked, while Running, and the person is not there: that is noted. */
 export const personMissing = (id: string, now: number): Write => ({
-  sql: `UPDATE authorizations SET missing_since = COALESCE(missing_since, $now),
-    suspended_at = CASE WHEN suspended_at IS NULL AND missing_since <= $now - 30 THEN $now ELSE suspended_at END
-    WHERE id = $id AND ended_at IS NULL`,
+  sql: 'UPDATE authorizations SET missing_since = $now WHERE id = $id AND missing_since IS NULL AND ended_at IS NULL',
   params: { id, now },
+})
+
+/** So long after they were first not found, people who are not found again are gone for sure. Seconds. */
+export const sureAfter = 30
+
+/** The person is gone for sure. The commit fails where they were found meanwhile, or somebody else was first. */
+export const suspendAuthorization = (id: string, now: number): Write => ({
+  sql: `UPDATE authorizations SET suspended_at = $now
+    WHERE id = $id AND suspended_at IS NULL AND missing_since <= $now - ${sureAfter} AND ended_at IS NULL`,
+  params: { id, now },
+  expect: 1,
 })

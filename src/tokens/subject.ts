@@ -9,17 +9,11 @@ import { type Authorization, personFound, personMissing } from '../store/authori
 export type Subject = { there: true; principal: UserPrincipal } | { there: false; reason: NoIdentityReason; sentence: string }
 
 /**
- * Whether the authorization's person is in the mesh now. Not there: that is noted, and the second time (30 s later or more) the authorization
- * is suspended; found again: healed. Throws `Unavailable` while the mesh is dark: that says nothing about anybody.
+ * Whether the authorization's person is in the mesh now. Not there: that is noted, and `sweep` looks again; found again: healed. Throws `Unavailable` while the mesh is dark: that says nothing about anybody.
  */
 export async function findSubject(deps: Deps, authorization: Authorization): Promise<Subject> {
   const subject = await deps.identity.stillThere(authorization)
-  const now = deps.now()
-  if (
-    !subject.there &&
-    (authorization.missing_since === null || (authorization.suspended_at === null && authorization.missing_since <= now - 30))
-  )
-    await deps.store.commit([personMissing(authorization.id, now)])
+  if (!subject.there && authorization.missing_since === null) await deps.store.commit([personMissing(authorization.id, deps.now())])
   if (subject.there && authorization.missing_since !== null) await deps.store.commit([personFound(authorization.id)])
   return subject
 }

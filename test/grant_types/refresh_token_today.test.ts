@@ -1,7 +1,7 @@
 /** A refresh is decided on today's policy and today's identity, never on a snapshot. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { endSuspended } from '../../src/janitor.ts'
+import { endSuspended, sweep } from '../../src/sweep.ts'
 import { grafanaCallback, policyClient, wiki } from '../support/example_policy.ts'
 import { Refusal } from '../support/person.ts'
 import { type Started, start } from '../support/start.ts'
@@ -214,9 +214,11 @@ test('A person is gone for sure when the mesh says so twice, 30 s apart; that en
     await miss()
     clock.advance({ seconds: 29 })
     await miss()
+    await sweep(daemon.deps)
     assert.deepEqual(await authorizationRow(started), { missing_since: since, suspended_at: null, ended_at: null })
     clock.advance({ seconds: 1 })
     await miss()
+    await sweep(daemon.deps)
     assert.deepEqual(await authorizationRow(started), { missing_since: since, suspended_at: since + 30, ended_at: null })
 
     clock.advance({ hours: 24 })
@@ -248,6 +250,7 @@ test('A person who is suspended and comes back before the janitor is healed by t
   await changeMesh(started, hers({ removed: true }))
   for (let misses = 0; misses < 2; misses++) {
     await assert.rejects(alice.refresh(grafana, tokens), { error: 'invalid_grant' })
+    await sweep(daemon.deps)
     clock.advance({ seconds: 30 })
   }
   assert.notEqual((await authorizationRow(started)).suspended_at, null)

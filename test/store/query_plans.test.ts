@@ -3,13 +3,15 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import Database from 'better-sqlite3'
 import { runAction } from '../../src/admin/actions.ts'
-import { deleteOrphans, deleteUnused, endSuspended, rulesOf } from '../../src/janitor.ts'
+import { deleteOrphans, deleteUnused, rulesOf } from '../../src/janitor.ts'
 import type { Engine, Params } from '../../src/store/engine.ts'
 import { migrations } from '../../src/store/migrations/index.ts'
 import { pruneExpired } from '../../src/store/prune.ts'
+import { endSuspended, sweep } from '../../src/sweep.ts'
 import { wiki } from '../support/example_policy.ts'
 import { Refusal } from '../support/person.ts'
 import { type Started, start } from '../support/start.ts'
+import { changeMesh } from '../support/token_request.ts'
 
 /** Each different statement that the engine is given from now on, with its parameters. */
 function overhear(engine: Engine): ReadonlyMap<string, Params> {
@@ -34,7 +36,13 @@ function overhear(engine: Engine): ReadonlyMap<string, Params> {
 }
 
 /** What people, software, admins and the janitor do. */
-async function aBusyTime({ alice, bob, clock, daemon: { deps } }: Started) {
+async function aBusyTime(started: Started) {
+  const {
+    alice,
+    bob,
+    clock,
+    daemon: { deps },
+  } = started
   const { store, now } = deps
   const admin = (action: string, input = {}) => runAction(deps, action, input)
   const client = await alice.register()
@@ -54,7 +62,16 @@ async function aBusyTime({ alice, bob, clock, daemon: { deps } }: Started) {
   await admin('decisions.page', { since: now() - 60 })
   await admin('identities.last', { principal: 'nobody@example.com' })
   await alice.signIn(client, wiki)
-  for (const hours of [1, 24 * 500]) {
+  await alice.signIn(client, wiki)
+  await store.engine.commit([
+    { sql: "UPDATE authorizations SET bind = 'node' WHERE id = (SELECT max(id) FROM authorizations)", params: {} },
+  ])
+  for (const removed of [true, true, false, true, true]) {
+    await changeMesh(started, { machines: { 'alice-laptop': { removed }, 'alice-phone': { removed } } })
+    await sweep(deps)
+    clock.advance({ seconds: 30 })
+  }
+  for (const hours of [25, 24 * 500]) {
     clock.advance({ hours })
     await endSuspended(deps)
     await deleteOrphans(deps)

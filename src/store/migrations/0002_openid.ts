@@ -5,6 +5,10 @@ ALTER TABLE authorizations ADD COLUMN claims TEXT;
 ALTER TABLE authorizations ADD COLUMN amr TEXT NOT NULL DEFAULT 'mesh';
 CREATE INDEX authorizations_by_user ON authorizations (user_id, id) WHERE ended_at IS NULL;
 
+-- People who are gone: those who must be looked for at one machine, and those who were not found.
+CREATE INDEX authorizations_bound ON authorizations (user_id, node_id) WHERE bind = 'node' AND ended_at IS NULL;
+CREATE INDEX authorizations_missing ON authorizations (id) WHERE missing_since IS NOT NULL AND ended_at IS NULL;
+
 -- Whether the time was that of a click on a page of ours, not only of a request.
 ALTER TABLE auth_times ADD COLUMN confirmed INTEGER NOT NULL DEFAULT 0;
 
