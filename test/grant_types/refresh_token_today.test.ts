@@ -44,7 +44,7 @@ test('What today’s policy no longer gives is dropped; where nothing is left th
     ),
     'the resource takes no unverified clients': editedPolicy(['"allow_unverified_clients": true', '"allow_unverified_clients": false']),
     'the software is not in the grant': editedPolicy(['"clients": ["*"]', '"clients": ["client:grafana"]']),
-    'the resource has another address': editedPolicy(['"uri": "http://localhost:8490/mcp"', '"uri": "http://localhost:8490/moved"']),
+    'the resource has another address': editedPolicy(['"http://localhost:8490/mcp"', '"http://localhost:8490/moved"']),
     'the grant has expired': editedPolicy(['"src": ["group:eng"],', '"src": ["group:eng"], "expires": "2020-01-01",']),
   }
   const before = await spendable(started)
