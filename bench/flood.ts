@@ -12,7 +12,7 @@ import type { Flood, StrangerJob } from './load/stranger_process.ts'
 import { canPin, coreTime, LOAD_CORE, MEASURED_CORE, peakMemory, processesOf, processorTime } from './machine.ts'
 import { median } from './measured.ts'
 import type { Options } from './options.ts'
-import { people, strangers } from './servers/crowd.ts'
+import { people, RECONNECTING, strangers } from './servers/crowd.ts'
 import { meshidp } from './servers/meshidp.ts'
 import type { Prepared } from './servers/server.ts'
 import { floodVerdicts, type Share, type Verdict } from './targets.ts'
@@ -20,7 +20,7 @@ import { say, workspace } from './workspace.ts'
 
 /** Requests a second that the stranger is good for. */
 const FLOOD_RATE = 10_000
-const FLOOD_CONNECTIONS = 64
+const FLOOD_CONNECTIONS = 512 // as many as the server lets one address have
 /** What the others do meanwhile: operations a second, a moderate load. */
 const RATES = { code: 50, refresh: 50, introspect: 50 }
 /** What processes need to start, before the warm-up. */
@@ -45,7 +45,7 @@ export type FloodResult = {
 /** `reconnecting`: each request on a connection of its own. */
 const kinds = [
   ...Array.from(strangers, ([what, address]) => ({ what, address, reconnecting: false })),
-  { what: 'unknown, reconnecting', address: strangers.get('unknown to whois') ?? '', reconnecting: true },
+  { what: 'unknown, reconnecting', address: RECONNECTING, reconnecting: true },
 ]
 
 /** Floods one daemon by each kind of stranger in turn. */

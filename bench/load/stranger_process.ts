@@ -2,6 +2,7 @@
  * The stranger of the flood, in a process of its own: a job on standard input, what came of it on standard output, both JSON. It writes finished requests
  * to raw connections and reads nothing but statuses, so that it costs the machine little. It gives way to whatever else wants its core.
  */
+import { writeFileSync } from 'node:fs'
 import { connect, type Socket } from 'node:net'
 import { setPriority } from 'node:os'
 import { text } from 'node:stream/consumers'
@@ -37,10 +38,20 @@ export type Flood = {
 /** Requests on one connection that may wait for their answers: less than the server puts up with. */
 const DEPTH = 16
 
-setPriority(19)
+giveWay()
 const job: StrangerJob = JSON.parse(await text(process.stdin))
 const target = await discover(job.issuer, job.profile)
 process.stdout.write(JSON.stringify(await flood(job, requestsOf(target, job.reconnecting))), () => process.exit(0))
+
+/** Linux may weigh sessions before it weighs their processes; then it is the session that has to give way. */
+function giveWay(): void {
+  setPriority(19)
+  try {
+    writeFileSync('/proc/self/autogroup', '19')
+  } catch {
+    // It does not.
+  }
+}
 
 type Line = { socket: Socket; waiting: number; spent: boolean }
 

@@ -13,6 +13,9 @@ export const strangers: ReadonlyMap<string, string> = new Map([
   ['unknown to whois', '127.0.2.2'],
 ])
 
+/** Of one that whois does not know either, and that opens a connection for each request. */
+export const RECONNECTING = '127.0.2.3'
+
 /** The mesh document: the first stranger is in it, the second is not. */
 export function crowd(): MeshDocument {
   const logins = people.map((_, index) => `person${index + 1}@example.com`)

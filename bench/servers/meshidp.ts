@@ -57,7 +57,7 @@ export const meshidp = (name: string, { rows = 0, crowded = false }: Variant = {
       development: true,
       email_domains: ['example.com'],
       log_level: 'warn',
-      ...(!crowded && { limits: { per_address: unlimited, per_principal: unlimited } }),
+      ...(!crowded && { limits: { per_address: unlimited, per_principal: unlimited, connecting: unlimited } }),
     }
 
     const policy = {
