@@ -133,12 +133,13 @@ export const configSchema = z.strictObject({
     .prefault({}),
   limits: z
     .strictObject({
-      per_address: rate(100, 1000, 'Requests that may write, from one mesh address, before it is known who asks.'),
+      per_address: rate(100, 200, 'Requests that may write, from one mesh address, before it is known who asks.'),
       per_principal: rate(
         2,
         200,
         'The same for one person or tagged node, from all their addresses together: sign-ins, consents, registrations.',
       ),
+      connecting: rate(100, 250, 'New connections from one mesh address, whatever they are for.'),
       in_progress: z
         .int()
         .min(2)

@@ -1,9 +1,10 @@
 /**
- * What a request passes before anything of it is read: one address may not ask too often, and a process that is overloaded says so at once. Refusals
- * here cost microseconds, for a flood is made of them.
+ * What a request passes before anything of it is read: one address may not ask too often, nor much at a time, and a process that is overloaded
+ * says so at once. Refusals here cost microseconds, for a flood is made of them.
  */
 import { randomInt } from 'node:crypto'
 import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { Socket } from 'node:net'
 import { performance } from 'node:perf_hooks'
 import type { Config } from '../config.ts'
 import type { Identity } from '../identity/identity.ts'
@@ -11,9 +12,13 @@ import { canonicalAddress } from './canonical_address.ts'
 import type { Endpoint } from './endpoint.ts'
 import { createLoadMeter } from './load.ts'
 import { createRateLimit } from './rate_limit.ts'
+import { createTurns } from './turns.ts'
 
-/** Answers the request and returns true, or lets it through. */
-export type Gate = { refuses: (request: IncomingMessage, response: ServerResponse) => boolean; stop: () => void }
+export type Gate = {
+  /** Calls `go` where the request may pass: at once, or when it is the turn of its address. Otherwise answers it. */
+  pass: (request: IncomingMessage, response: ServerResponse, go: () => void) => void
+  stop: () => void
+}
 
 /** `free`: from memory, always answered. `read`: counted by nobody's rate. `first`: clients that have tokens already come before those that want some. */
 type Kind = 'free' | 'read' | 'first' | 'other'
@@ -21,14 +26,28 @@ type Kind = 'free' | 'read' | 'first' | 'other'
 /** More of a body than this is not waited for after it was refused. */
 const mostUnread = 64 * 1024
 
+/** Requests of one address that are worked on at a time. More would be worked on no faster, and others would wait for all of them. */
+const atOnce = 6
+
+/**
+ * Milliseconds after which somebody is told that they ask too often. Until then their connection is not read, and ended where more comes all the same. So what
+ * a flood costs depends on its connections, which are limited, and not on its requests. Less than any Retry-After.
+ */
+const toldAfter = 1000
+
+/** So many wait for that at most, with a connection each; others are told at once. */
+const mostHeld = 1024
+
 export function createGate(config: Config, identity: Identity, endpoints: readonly Endpoint[]): Gate {
   const { per_address, in_progress } = config.limits
   const perAddress = createRateLimit(per_address, () => performance.now())
+  const turns = createTurns(atOnce, in_progress)
   const load = createLoadMeter(in_progress)
+  const held = new Set<Socket>()
   // By the exact path: what is spelled in another way is an endpoint all the same, or none, and is counted.
   const kinds = new Map(endpoints.map(({ path, cost }): [string, Kind] => [path, cost ?? 'other']))
 
-  function refuse(request: IncomingMessage, response: ServerResponse, status: 429 | 503, seconds: number): true {
+  function refuse(request: IncomingMessage, response: ServerResponse, status: 429 | 503, seconds: number): void {
     const words =
       status === 429
         ? { error: 'too_many_requests', error_description: 'This address asks too often. Wait as long as Retry-After says.' }
@@ -43,26 +62,53 @@ export function createGate(config: Config, identity: Identity, endpoints: readon
       ...((chunked !== undefined || Number(length) > mostUnread) && { connection: 'close' }),
     })
     response.end(JSON.stringify(words))
-    return true
   }
 
+  function refuseLater(request: IncomingMessage, response: ServerResponse, seconds: number): void {
+    const { socket } = request
+    if (held.has(socket)) {
+      socket.destroy()
+      return
+    }
+    if (held.size >= mostHeld) {
+      refuse(request, response, 429, seconds)
+      return
+    }
+    held.add(socket)
+    socket.pause()
+    setTimeout(() => {
+      held.delete(socket)
+      socket.resume()
+      refuse(request, response, 429, seconds)
+    }, toldAfter).unref()
+  }
+
+  // Jittered, so that they do not all come back at the same moment.
+  const refuseBusy = (request: IncomingMessage, response: ServerResponse) => refuse(request, response, 503, 1 + randomInt(5))
+
   return {
-    refuses(request, response) {
+    pass(request, response, go) {
       const { url = '' } = request
       const query = url.indexOf('?')
       const kind = kinds.get(query < 0 ? url : url.slice(0, query)) ?? 'other'
-      if (kind === 'free') return false
-      if (kind !== 'read') {
-        const address = addressOf(request, identity)
-        const seconds = address === undefined ? 0 : perAddress.take(address)
-        if (seconds > 0) return refuse(request, response, 429, seconds)
-      }
+      if (kind === 'free') return go()
+      const address = kind === 'read' ? undefined : addressOf(request, identity)
+      const seconds = address === undefined ? 0 : perAddress.take(address)
+      if (seconds > 0) return refuseLater(request, response, seconds)
       const now = load.now()
-      // Jittered, so that they do not all come back at the same moment.
-      if (now === 'overloaded' || (now === 'busy' && kind === 'other')) return refuse(request, response, 503, 1 + randomInt(5))
-      load.begin()
-      response.once('close', load.end)
-      return false
+      if (now === 'overloaded' || (now === 'busy' && kind === 'other')) return refuseBusy(request, response)
+      const begin = () => {
+        if (request.socket.destroyed) return false
+        load.begin()
+        response.once('close', () => {
+          load.end()
+          if (address !== undefined) turns.done(address)
+        })
+        go()
+        return true
+      }
+      if (address === undefined) begin()
+      else if (!turns.take(address, begin)) refuseBusy(request, response)
     },
     stop: load.stop,
   }

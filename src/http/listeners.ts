@@ -2,6 +2,7 @@
 import { chmodSync, readFileSync, rmSync, statSync } from 'node:fs'
 import type { Server as HttpServer, RequestListener, ServerResponse } from 'node:http'
 import type { ListenOptions, Socket } from 'node:net'
+import { performance } from 'node:perf_hooks'
 import type { FastifyInstance } from 'fastify'
 import { type Config, ConfigError } from '../config.ts'
 import type { Log } from '../deps.ts'
@@ -9,6 +10,7 @@ import type { Identity } from '../identity/identity.ts'
 import { http, https } from '../node_http.ts'
 import { canonicalAddress } from './canonical_address.ts'
 import type { Gate } from './gate.ts'
+import { createRateLimit, type Rate } from './rate_limit.ts'
 
 export type Listeners = {
   /** What is listened on now, for people. */
@@ -45,16 +47,25 @@ function isTooMuch(socket: Socket, response: ServerResponse): boolean {
 }
 
 /** Connections of one address, at most: one stranger who opens many and says nothing must not take those of all others. */
-const mostConnections = 512
+const mostConnections = 128
 
-/** Only where a connection's address is its caller's own. */
-function limitConnections(server: HttpServer): void {
+/**
+ * Refuses what is too much, or too often (`connecting`), before there is a socket or any TLS, for a flood may be made of nothing but connections. Only where a
+ * connection's address is its caller's own.
+ */
+function limitConnections(server: HttpServer, connecting: Rate): void {
   const open = new Map<string, number>()
+  const opening = createRateLimit(connecting, () => performance.now())
+  const blocked = {
+    check(text: string): boolean {
+      const address = canonicalAddress(text)
+      return (open.get(address) ?? 0) >= mostConnections || opening.take(address) > 0
+    },
+  }
+  Object.assign(server, { blockList: blocked }) // net.Server's own option, which http.Server does not pass on
   server.on('connection', (socket: Socket) => {
     const address = canonicalAddress(socket.remoteAddress ?? '')
-    const count = (open.get(address) ?? 0) + 1
-    if (count > mostConnections) return void socket.destroy()
-    open.set(address, count)
+    open.set(address, (open.get(address) ?? 0) + 1)
     socket.once('close', () => {
       const left = (open.get(address) ?? 1) - 1
       if (left > 0) open.set(address, left)
@@ -101,11 +112,11 @@ export async function listen(app: FastifyInstance, config: Config, { identity, g
     if (isTooMuch(request.socket, response)) return
     // RFC 9112 §9.6: who has more to ask while the daemon stops, asks on a new connection, of the next one.
     if (closed) response.shouldKeepAlive = false
-    if (!gate.refuses(request, response)) app.routing(request, response)
+    gate.pass(request, response, () => app.routing(request, response))
   }
   const make = (): HttpServer => {
     const server = tls ? https().createServer({ ...timeouts, ...tls }, answer) : http.createServer(timeouts, answer)
-    if (identity.status().strategy === 'tun') limitConnections(server)
+    if (identity.status().strategy === 'tun') limitConnections(server, config.limits.connecting)
     return server.setTimeout(mostIdle)
   }
   let timer: NodeJS.Timeout | undefined

@@ -48,26 +48,120 @@ test('RFC 6585 §4: an address that asks too often is told to wait, wherever it 
   const started = await start(t, { config: { limits: { per_address: { rate: 0.1, burst: 5 } } } })
   const { mallory, alice } = started
   for (let n = 0; n < 5; n++) assert.notEqual((await mallory.send('/token', { form: {} })).status, 429)
-  for (const [path, sent] of [
-    ['/authorize?x', {}],
-    ['/%61uthorize', {}],
-    ['//authorize', {}],
-    ['/consent', { form: {} }],
-    ['/token', { form: 'x'.repeat(70_000) }],
-    ['/register', { json: {} }],
-    ['/register/dcr_1', { method: 'DELETE' }],
-    ['/revoke', { form: {} }],
-    ['/end_session', {}],
-    ['/', {}],
-  ] as const) {
+  const began = performance.now()
+  const refused = (
+    [
+      ['/authorize?x', {}],
+      ['/%61uthorize', {}],
+      ['//authorize', {}],
+      ['/consent', { form: {} }],
+      ['/token', { form: 'x'.repeat(70_000) }],
+      ['/register', { json: {} }],
+      ['/register/dcr_1', { method: 'DELETE' }],
+      ['/revoke', { form: {} }],
+      ['/end_session', {}],
+      ['/', {}],
+    ] as const
+  ).map(async ([path, sent]) => {
     const answer = await mallory.send(path, sent)
     assert.deepEqual([answer.status, answer.json().error, answer.headers['cache-control']], [429, 'too_many_requests', 'no-store'], path)
     assert.match(String(answer.headers['retry-after']), /^([1-9]|10)$/)
-  }
+    assert.ok(performance.now() - began > 900, `${path}: told only after a while`)
+  })
   for (const path of ['/.well-known/openid-configuration', '/jwks', '/healthz']) assert.equal((await mallory.send(path)).status, 200, path)
   assert.equal((await mallory.send('/introspect', { form: { token: 'x' } })).status, 401)
   assert.equal((await alice.send('/authorize?x', { headers: { accept: 'text/html' } })).status, 400)
+  await Promise.all(refused)
 })
+
+test('RFC 6585 §7.2: who is over the limit and sends on before being told is not told, but ended [threats 112, 418]', async (t) => {
+  const { issuer, alice } = await start(t, { config: { limits: { per_address: { rate: 0.1, burst: 2 } } } })
+  const { host, port } = new URL(issuer)
+  const request = `GET /authorize HTTP/1.1\r\nHost: ${host}\r\n\r\n`
+  const raw = (...texts: string[]) =>
+    new Promise<string>((resolve) => {
+      let answer = ''
+      const socket = connect({ port: Number(port), host: '127.0.0.1', localAddress: '127.0.0.5' })
+      socket.setEncoding('latin1').on('data', (more) => {
+        answer += more
+        const next = texts.shift()
+        if (next !== undefined) socket.write(next)
+      })
+      socket.on('close', () => resolve(answer)).on('error', () => resolve(answer))
+      socket.write(texts.shift() ?? '')
+    })
+  const statuses = (text: string) => [...text.matchAll(/^HTTP\/1\.1 (\d+)/gm)].map(([, status]) => status)
+  const last = request.replace('\r\n\r\n', '\r\nConnection: close\r\n\r\n')
+  assert.deepEqual(statuses(await raw(request, request, request, last)), ['400', '400', '429', '429'], 'one after the other')
+  assert.deepEqual(statuses(await raw(request.repeat(3))), [], 'one on top of the other')
+  assert.equal((await alice.send('/authorize')).status, 400)
+})
+
+test('CWE-770: a burst of one address is worked on a few at a time, so others do not wait for all of it', async (t) => {
+  const { alice, bob, daemon } = await start(t)
+  const { identity } = daemon.deps
+  const { identify } = identity
+  const going = Promise.withResolvers<void>()
+  let waiting = 0
+  identity.identify = async (connection) => {
+    if (connection.remoteAddress.endsWith('.3')) {
+      waiting++
+      await going.promise
+    }
+    return identify(connection)
+  }
+  const burst = Array.from({ length: 40 }, () => bob.send('/', { headers: { accept: 'text/html' } }))
+  await until(() => waiting >= 6)
+  assertPage(await alice.send('/', { headers: { accept: 'text/html' } }), 200)
+  assert.equal(waiting, 6)
+  going.resolve()
+  for (const page of await Promise.all(burst)) assertPage(page, 200)
+  assert.equal(waiting, 40)
+})
+
+test('CWE-770: requests whose connection ended, in the line or behind another one on it, take no place for ever', async (t) => {
+  const { issuer, bob, daemon } = await start(t)
+  const { host, port } = new URL(issuer)
+  const { identity } = daemon.deps
+  const { identify } = identity
+  const going = Promise.withResolvers<void>()
+  let waiting = 0
+  identity.identify = async (connection) => {
+    waiting++
+    await going.promise
+    return identify(connection)
+  }
+  for (let round = 1; round <= 3; round++) {
+    const socket = connect({ port: Number(port), host: '127.0.0.1', localAddress: '127.0.0.3' })
+    socket.on('error', () => {}).write(`GET / HTTP/1.1\r\nHost: ${host}\r\n\r\n`.repeat(10))
+    await until(() => waiting === 6 * round)
+    socket.destroy()
+  }
+  going.resolve()
+  assert.equal((await bob.send('/')).status, 200)
+})
+
+test('CWE-770: an address that opens connections too often is not heard, and others are', async (t) => {
+  const { issuer, alice } = await start(t, { config: { limits: { connecting: { rate: 0.1, burst: 5 } } } })
+  const { port, host } = new URL(issuer)
+  const heard = []
+  for (let n = 0; n < 7; n++) heard.push(await knock(Number(port), host, '127.0.0.5'))
+  assert.deepEqual(heard, [true, true, true, true, true, false, false])
+  assert.equal((await alice.send('/healthz')).status, 200)
+})
+
+/** Whether a new connection from there is answered. */
+const knock = (port: number, host: string, localAddress: string) =>
+  new Promise<boolean>((resolve) => {
+    const socket = connect({ port, host: '127.0.0.1', localAddress }, () =>
+      socket.write(`GET /healthz HTTP/1.1\r\nHost: ${host}\r\nConnection: close\r\n\r\n`),
+    )
+    let heard = false
+    socket.on('data', () => {
+      heard = true
+    })
+    socket.on('close', () => resolve(heard)).on('error', () => resolve(heard))
+  })
 
 test('RFC 6585 §4: a person who asks too often is told so from each of their machines; nothing is written, and others are not hit [threats 112]', async (t) => {
   const started = await start(t, { config: { limits: { per_principal: { rate: 0.1, burst: 8 } } } })

@@ -1,0 +1,43 @@
+/** Turns: so many requests of one address are worked on at a time, its others wait in a line of their own. So a burst of one is no queue for everybody. */
+
+export type Turns = {
+  /** Calls `go` now, or when it is its turn. False, and `go` is not called, where too many wait already. */
+  take: (key: string, go: Go) => boolean
+  /** One that went is done; the next of its line goes. */
+  done: (key: string) => void
+}
+
+/** Begins; false where nobody waits for it any more, so that it is no turn. */
+export type Go = () => boolean
+
+type Line = { going: number; waiting: Go[] }
+
+/** @param atOnce of one key @param mostWaiting of all together */
+export function createTurns(atOnce: number, mostWaiting: number): Turns {
+  const lines = new Map<string, Line>()
+  let waiting = 0
+  return {
+    take(key, go) {
+      const line = lines.get(key)
+      if (line && line.going >= atOnce) {
+        if (waiting >= mostWaiting) return false
+        waiting++
+        line.waiting.push(go)
+        return true
+      }
+      if (line) line.going++
+      else lines.set(key, { going: 1, waiting: [] })
+      if (!go()) this.done(key)
+      return true
+    },
+    done(key) {
+      const line = lines.get(key)
+      if (!line) return
+      for (let next = line.waiting.shift(); next; next = line.waiting.shift()) {
+        waiting--
+        if (next()) return
+      }
+      if (--line.going === 0) lines.delete(key)
+    },
+  }
+}
