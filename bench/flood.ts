@@ -24,7 +24,7 @@ const FLOOD_CONNECTIONS = 512 // as many as the server lets one address have
 /** What the others do meanwhile: operations a second, a moderate load. */
 const RATES = { code: 50, refresh: 50, introspect: 50 }
 /** What processes need to start, before the warm-up. */
-const GET_READY_MS = 1500
+const GET_READY_MS = 2500
 
 /** One time of measurement: how the others fared, and how busy the machine was. */
 type Spell = { others: Record<string, Steady>; server_busy: number | null; others_busy: number | null }

@@ -22,7 +22,7 @@ export type Steady = {
   first_error: string | null
 }
 
-/** Keeps up all beats from now on; what is due within `seconds` of `from` (milliseconds since the epoch) counts. Resolves when all of that is answered. */
+/** Keeps up all beats from now on; what is due within `seconds` of `from` (milliseconds since the epoch; now, where that is past) counts. Resolves when all of that is answered. */
 export async function keepUp(beats: readonly Beat[], from: number, seconds: number): Promise<Record<string, Steady>> {
   const each = beats.map(async (beat) => [beat.name, await keep(beat, from, seconds)] as const)
   return Object.fromEntries(await Promise.all(each))
@@ -33,7 +33,8 @@ async function keep({ rate, players }: Beat, from: number, seconds: number): Pro
   let errors = 0
   let firstError: string | null = null
   const begun = performance.now()
-  const counted = { from: begun + from - Date.now(), to: begun + from - Date.now() + seconds * 1000 }
+  const first = begun + Math.max(0, from - Date.now())
+  const counted = { from: first, to: first + seconds * 1000 }
 
   async function operation(due: number, { next, person }: Player): Promise<void> {
     const counts = due >= counted.from
