@@ -11,6 +11,7 @@ import { forgetConsent } from '../store/consents.ts'
 import type { Decision, KeptRecord } from '../store/decisions.ts'
 import { GuardFailed } from '../store/engine.ts'
 import { type InitialAccessToken, insertInitialAccessToken, revokeInitialAccessToken } from '../store/initial_access_tokens.ts'
+import { applyPolicy, policyApplyInput } from './policy_apply.ts'
 
 /** What the actions need; a command without a daemon has no mesh and no policy. */
 export type AdminDeps = Pick<Deps, 'store' | 'now' | 'newId' | 'randomBytes'> & {
@@ -98,6 +99,13 @@ export const actions = new Map<string, Action>([
     action(nothing, async ({ live }) => {
       if (!live) throw noDaemon()
       return live.policyInForce.reload()
+    }),
+  ],
+  [
+    'policy.apply',
+    action(policyApplyInput, async ({ live }, input) => {
+      if (!live) throw noDaemon()
+      return applyPolicy(live, input)
     }),
   ],
   [

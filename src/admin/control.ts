@@ -9,6 +9,9 @@ import { onSocket } from '../http/listeners.ts'
 import { errorJson, logError, toOAuthError } from '../http/render_error.ts'
 import { type AdminDeps, runAction } from './actions.ts'
 
+/** The largest policy, as JSON with every byte escaped. */
+const mostBytes = 32 * 1024 * 1024
+
 export type ControlServer = { close: () => Promise<void> }
 
 /** Listens on the unix socket `path`: `POST /NAME` with the action's input as JSON. Throws ConfigError where it cannot. */
@@ -17,7 +20,7 @@ export async function startControl(
   deps: Deps,
   daemon: Pick<NonNullable<AdminDeps['live']>, 'policyInForce' | 'addresses'>,
 ): Promise<ControlServer> {
-  const app = createCarrier()
+  const app = createCarrier({ bodyLimit: mostBytes })
   const { log } = deps
   const adminDeps: AdminDeps = { ...deps, live: { ...deps, ...daemon } }
   app.post<{ Params: { name: string } }>('/:name', async (request, reply) => {

@@ -2,8 +2,7 @@
 import { mostRows } from '../admin/actions.ts'
 import type { PolicyState } from '../deps.ts'
 import { sourceInWords } from '../http/policy_state.ts'
-import { OAuthError } from '../oauth/error.ts'
-import { ask, Refused } from './ask.ts'
+import { askAdmin } from './ask.ts'
 import { type Command, UsageError, type Values } from './command.ts'
 import { configOption, readConfig } from './config_file.ts'
 import { record, text } from './record.ts'
@@ -234,9 +233,7 @@ function adminCommand(name: string, summary: string, description: string, subcom
       if (given.length !== subcommand.words.length) throw new UsageError(`Say: meshidp ${name} ${usages.get(sub)}`)
       const input = inputOf(subcommand, given, values)
       const config = readConfig(terminal, values)
-      const answer = await ask(config, subcommand.action, input, terminal.env.CREDENTIALS_DIRECTORY).catch((error: Error) => {
-        throw error instanceof OAuthError ? new Refused(error.message) : error
-      })
+      const answer = await askAdmin(config, subcommand.action, input, terminal)
       terminal.write(values.json ? `${JSON.stringify(answer, null, 2)}\n` : subcommand.shown(answer, terminal.columns))
       return answer.ok === false || answer.ready === false ? 1 : 0
     },

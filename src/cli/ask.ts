@@ -6,21 +6,35 @@ import { Client } from 'undici'
 import { type AdminDeps, runAction } from '../admin/actions.ts'
 import type { Config } from '../config.ts'
 import { systemClock } from '../daemon.ts'
+import { OAuthError } from '../oauth/error.ts'
 import { createIdentifiers } from '../oauth/identifier.ts'
 import { openState } from '../state.ts'
 import { StateInUse } from '../store/refused.ts'
+import type { Terminal } from './command.ts'
 
 /** The daemon, or the state, would not do it; the message says why. */
 export class Refused extends Error {
   override name = 'Refused'
 }
 
+/** As `ask`, for a command; what the daemon refuses is Refused. `patience`: milliseconds. */
+export const askAdmin = (config: Config, name: string, input: object, { env }: Pick<Terminal, 'env'>, patience?: number) =>
+  ask(config, name, input, env.CREDENTIALS_DIRECTORY, patience).catch((error: Error) => {
+    throw error instanceof OAuthError ? new Refused(error.message) : error
+  })
+
 const nobodyListens = new Set(['ENOENT', 'ECONNREFUSED'])
 const notAllowed = new Set(['EACCES', 'EPERM'])
-const patience = 30_000
+const usualPatience = 30_000
 
 /** Runs an admin's action by name. Throws Refused with the daemon's own sentence, or one about the daemon. */
-export async function ask(config: Config, name: string, input: object, credentials: string | undefined): Promise<Record<string, unknown>> {
+export async function ask(
+  config: Config,
+  name: string,
+  input: object,
+  credentials: string | undefined,
+  patience = usualPatience,
+): Promise<Record<string, unknown>> {
   const socketPath = join(config.runtime_directory, 'control.sock')
   const client = new Client('http://control', { socketPath, headersTimeout: patience, bodyTimeout: patience })
   try {

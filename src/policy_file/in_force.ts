@@ -3,8 +3,13 @@ import { hash } from 'node:crypto'
 import type { Config } from '../config.ts'
 import type { ActivePolicy, Log, PolicyProblem, PolicySource, PolicyState } from '../deps.ts'
 import { allInWords, loadPolicy, PolicyError, preparePolicy, readPolicy, writableBy } from '../load_policy.ts'
+import type { Problem } from '../policy/index.ts'
+import { replace } from './replace.ts'
 
 export type ReloadResult = { ok: true; hash: string } | { ok: false; problem: string; hash: string }
+
+/** `was`: the policy that was in force before. */
+export type Applied = { ok: true; policy: ActivePolicy; was: string } | { ok: false; problem: string; problems: readonly Problem[] }
 
 export type PolicyInForce = {
   current: () => ActivePolicy
@@ -15,8 +20,11 @@ export type PolicyInForce = {
   fileChanged: () => void
   /** Whether the file was refused for what is not in it, so that it may be usable without a change: a secret that is missing. */
   mayHeal: () => boolean
-  /** Puts a policy into force that is what the file holds now. */
-  adopt: (policy: ActivePolicy) => void
+  /**
+   * Puts `text` into the file and into force; with `dry_run` only finds out whether that would be done. `name`: what its problems call it. Throws
+   * OAuthError where the file cannot be written.
+   */
+  apply: (text: { text: string; name: string }, how: { dry_run: boolean }) => Promise<Applied>
 }
 
 /** Loads the policy of this configuration. Throws PolicyError. */
@@ -66,11 +74,30 @@ export function createPolicyInForce(config: Config, { now, log }: { now: () => n
       throw error
     }
   }
+  async function apply(text: { text: string; name: string }, { dry_run }: { dry_run: boolean }): Promise<Applied> {
+    let next: ActivePolicy
+    try {
+      next = preparePolicy(text, config, { source: 'apply', loaded_at: now() })
+    } catch (error) {
+      if (error instanceof PolicyError) return { ok: false, problem: error.message, problems: error.problems }
+      throw error
+    }
+    const replacement = await replace(file, text.text)
+    const was = policy.hash
+    if (dry_run) replacement.discard()
+    else {
+      replacement.put()
+      adopt(next) // in the same moment, so that the watch finds nothing new
+      await replacement.settled()
+    }
+    return { ok: true, policy: next, was }
+  }
+
   return {
     current: () => policy,
     state: () => ({ file, hash: policy.hash, source: policy.source, loaded_at: policy.loaded_at, problem }),
     reload,
-    adopt,
+    apply,
     mayHeal: () => problem !== null && refused === null,
     fileChanged() {
       const found = digestOf(file)

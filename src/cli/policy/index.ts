@@ -1,5 +1,6 @@
 /** The commands about policy files; each is a file here. */
 import type { Command, Terminal, Values } from '../command.ts'
+import { apply } from './apply.ts'
 import { check } from './check.ts'
 import { explain } from './explain.ts'
 import { fmt } from './fmt.ts'
@@ -33,4 +34,5 @@ export const policyCommands: [string, Command][] = [
   ['policy explain', soundOr(2, explain)],
   ['policy fmt', soundOr(2, fmt)],
   ['policy schema', schema],
+  ['policy apply', apply],
 ]
