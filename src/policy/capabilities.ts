@@ -137,10 +137,13 @@ function client_credentials(here: Here, capability: Capability<'client_credentia
   }
 }
 
+/** A host as URLs write it (a name, an IPv4 address, an IPv6 address in brackets), or a private-use scheme with its colon (RFC 8252 §7.1). */
+export const isRedirectHost = (text: string): boolean =>
+  /^[a-z0-9_-]+(\.[a-z0-9_-]+)*$/i.test(text) || /^(\[[\da-f:.]+\]|[a-z][a-z\d.+-]*:)$/i.test(text)
+
 function register({ scene, grant }: Here, capability: Capability<'register'>, path: Path): void {
   for (const [i, host] of (capability.redirect_uris ?? []).entries()) {
-    // A host as URLs write it (a name, an IPv4 address, an IPv6 address in brackets), or a private-use scheme with its colon (RFC 8252 §7.1).
-    if (/^(\*\.)?[a-z0-9_-]+(\.[a-z0-9_-]+)*$/i.test(host) || /^(\[[\da-f:.]+\]|[a-z][a-z\d.+-]*:)$/i.test(host)) continue
+    if (isRedirectHost(host.replace(/^\*\./, ''))) continue
     scene.report.error(
       [...path, 'redirect_uris', i],
       `${quote(host)} is no host; write "app.example.com", or "*.example.com" for all hosts below it.`,

@@ -159,6 +159,8 @@ const test = z.strictObject({
   with: list(scope).optional(),
   actor: text.optional(),
   from: text.optional(),
+  /** `register`: where answers go, in the words of a grant's `redirect_uris`; for `cimd` also the document's host. */
+  redirect_uris: list(text).optional(),
   accept: list(text).optional(),
   deny: list(text).optional(),
   given: z
@@ -168,6 +170,7 @@ const test = z.strictObject({
       os: text.optional(),
       os_version: text.optional(),
       attributes: z.array(text).optional(),
+      address: text.optional(),
       /** Whether the node's key expires. */
       key_expiry: z.boolean().optional(),
       caps: z.record(text, z.array(z.unknown())).optional(),

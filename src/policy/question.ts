@@ -41,7 +41,7 @@ export function questionOf(policy: Policy, entry: Wording, principal: Principal 
   if (app === 'register')
     return {
       items: ['dcr', 'cimd', 'initial_access_token'],
-      ask: (via) => [{ app, principal, via: via as 'dcr', hosts: [], confidential: false }],
+      ask: (via) => [{ app, principal, via: via as 'dcr', hosts: entry.redirect_uris ?? [], confidential: false }],
     }
   if (app === 'admin') return { items: ['read', 'write'], ask: (access) => [{ app, principal, access: access as 'read' }] }
 
@@ -99,7 +99,7 @@ export function principalOf(src: string, { given }: Pick<TestEntry, 'given'>): P
     os_version: given?.os_version ?? null,
     ...(given?.attributes && { attributes: given.attributes }),
   }
-  const common = { capabilities, node, address: '' }
+  const common = { capabilities, node, address: given?.address ?? '' }
   if (selector.kind === 'tag') return { kind: 'node', tags: [src, ...(given?.tags ?? [])], ...common }
   if (selector.kind !== 'login') return null
   return { kind: 'user', user_id: 'test', login: src, display_name: null, picture: null, groups: given?.groups ?? null, ...common }

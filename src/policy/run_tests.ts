@@ -1,4 +1,6 @@
 /** The document's own tests, each asked of the one engine. A policy that fails them is not to be loaded. */
+import { isIP } from 'node:net'
+import { isRedirectHost } from './capabilities.ts'
 import { policyDocument, type TestEntry } from './document.ts'
 import { evaluate } from './evaluate.ts'
 import { type Hujson, type Path, type Place, quote, readHujson } from './hujson.ts'
@@ -71,7 +73,7 @@ const aboutOf = ({ src, app, dst, client, actor, from, with: held }: TestEntry):
     .join(' ')
 
 /** Misspelt facts would let a test pass that expects a denial. */
-function unknownFacts(policy: Policy, { src, given, from, with: held }: TestEntry): [Path, string][] {
+function unknownFacts(policy: Policy, { src, app, given, from, with: held, redirect_uris }: TestEntry): [Path, string][] {
   const { names } = (policy.compiled as Engine).groups
   const scopes = policy.resources.get(from ?? '')?.scopes
   const wrong: [Path, string][] = []
@@ -83,6 +85,12 @@ function unknownFacts(policy: Policy, { src, given, from, with: held }: TestEntr
   for (const name of Object.keys(given?.caps ?? {}))
     if (name !== mesh?.capability) wrong.push([['given', 'caps', name], `${quote(name)} is not the capability that "mesh_grants" names.`])
   for (const fault of meshGrantFaults(policy, principalOf(src, { given }))?.faults ?? []) wrong.push([['given', 'caps'], fault])
+  if (given?.address !== undefined && isIP(given.address) === 0)
+    wrong.push([['given', 'address'], `${quote(given.address)} is no IP address.`])
+  if (redirect_uris && app !== 'register') wrong.push([['redirect_uris'], `"redirect_uris" is for tests of "register".`])
+  for (const [i, host] of (redirect_uris ?? []).entries())
+    if (!isRedirectHost(host))
+      wrong.push([['redirect_uris', i], `${quote(host)} is no host; write "app.example.com", or "com.example.app:" for a scheme.`])
   if (given?.tags && !src.startsWith('tag:')) wrong.push([['given', 'tags'], `Only a tagged node has tags, and ${src} is none.`])
   return wrong
 }

@@ -873,7 +873,7 @@ const bad: readonly [title: string, text: string, message: string, hint?: string
     'an unknown key of a test',
     tests('"app": "admin", ‸"denies": ["*"]'),
     '"denies" is not a key of an item of "tests".',
-    'It may hold src, app, dst, client, with, actor, from, accept, deny, given.',
+    'It may hold src, app, dst, client, with, actor, from, redirect_uris, accept, deny, given.',
   ],
   [
     'an unknown fact',
@@ -1122,7 +1122,7 @@ const everything = `{
   "tests": [
     {
       "src": "alice@example.com", "app": "exchange", "dst": "resource:a", "actor": "client:c", "from": "resource:b", "with": ["b:read"], "accept": ["a:read"],
-      "given": { "groups": ["group:mesh"], "os": "linux", "caps": { "example.com/cap/meshidp": [{ "app": { "register": [{}] } }] } }
+      "given": { "groups": ["group:mesh"], "address": "100.64.0.1", "os": "linux", "caps": { "example.com/cap/meshidp": [{ "app": { "register": [{}] } }] } }
     },
     { "src": "tag:ci", "app": "authorize", "dst": "resource:a", "client": "client:c", "deny": ["a:read"], "given": { "tags": ["tag:x"] } }
   ]

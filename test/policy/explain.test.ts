@@ -26,6 +26,13 @@ const ways: [RegExp, (principal: Principal, found: string) => Principal][] = [
   [/ from a node with os (\S+) .*\.$/, (principal, os) => ({ ...principal, node: { ...principal.node, os } })],
 ]
 
+/** The same of how software is brought. */
+const vias: [RegExp, string][] = [
+  [/ by registering the software /, 'dcr'],
+  [/ publishes a metadata document\.$/, 'cimd'],
+  [/ with an initial access token, /, 'initial_access_token'],
+]
+
 /** Where a client of the file runs that asks for itself. */
 const server: Principal = { ...ci, tags: ['tag:server'] }
 
@@ -35,6 +42,7 @@ function follow(asked: Asked, sentence: string): Followed {
     const found = pattern.exec(sentence)?.[1]
     if (found !== undefined) return { asked: { ...asked, principal: change(asked.principal ?? server, found) } as Asked, now }
   }
+  for (const [pattern, via] of vias) if (pattern.test(sentence)) return { asked: { ...asked, via } as Asked, now }
   return assert.fail(sentence)
 }
 

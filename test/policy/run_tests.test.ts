@@ -109,11 +109,17 @@ test('misspelt facts are failures, for with them a test that expects a denial wo
       `{ "src": "dave@example.com", ${wiki}, "given": { "groups": ["group:mehs"] }, "deny": ["*"] }`,
       `{ "src": "alice@example.com", ${exchange}, "actor": "client:gateway", "with": ["cal"], "deny": ["*"] }`,
       `{ "src": "dave@example.com", ${wiki}, "given": { "tags": ["tag:ci"] }, "deny": ["*"] }`,
+      `{ "src": "dave@example.com", "app": "register", "given": { "address": "100.64.0" }, "deny": ["dcr"] }`,
+      `{ "src": "dave@example.com", "app": "register", "redirect_uris": ["https://app.example.com/cb"], "deny": ["dcr"] }`,
+      `{ "src": "dave@example.com", ${wiki}, "redirect_uris": ["app.example.com"], "deny": ["*"] }`,
     ).map((one) => one.replace(/^(\d+):\d+/, '$1')),
     [
       '21 "group:mehs" is not defined.',
       '22 "cal" is not a scope of resource:gateway.',
       '23 Only a tagged node has tags, and dave@example.com is none.',
+      '24 "100.64.0" is no IP address.',
+      '25 "https://app.example.com/cb" is no host; write "app.example.com", or "com.example.app:" for a scheme.',
+      '26 "redirect_uris" is for tests of "register".',
     ],
   )
 })

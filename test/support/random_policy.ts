@@ -57,7 +57,7 @@ const client_credentials = some(...resourceNames).chain((dst) =>
 )
 
 const register = optional({
-  via: some('dcr', 'cimd'),
+  via: some('dcr', 'cimd', 'initial_access_token'),
   redirect_uris: some('localhost', '*.x', 'a.x'),
   metadata: fc.constantFrom('lenient', 'strict'),
   confidential: fc.boolean(),
@@ -188,7 +188,7 @@ const kinds: { [A in Asked['app']]: fc.Arbitrary<Extract<Asked, { app: A }>> } =
   register: fc.record({
     app: fc.constant('register'),
     principal: fc.constantFrom(...persons, ci),
-    via: fc.constantFrom('dcr', 'cimd'),
+    via: fc.constantFrom('dcr', 'cimd', 'initial_access_token'),
     hosts: fc.oneof(fc.constant(['a.x']), some('localhost', 'a.x', 'b.x', 'x')),
     confidential: fc.boolean(),
   }),
