@@ -15,13 +15,15 @@ export type Hujson = {
 
 const maxBytes = 8 * 1024 * 1024
 const maxDepth = 64
+/** A mistake in each of them is found before the first is told: this bounds what that takes. */
+const maxValues = 500_000
 /** More than this helps nobody. */
 const mostProblems = 100
 
 const options = { allowTrailingComma: true }
 
 /** Tokens of jsonc-parser, whose enum exists for compilers only. */
-const token = { openBrace: 1, closeBrace: 2, openBracket: 3, closeBracket: 4, end: 17 }
+const token = { openBrace: 1, closeBrace: 2, openBracket: 3, closeBracket: 4, comma: 5, end: 17 }
 
 const syntaxSentences = new Map([
   ['PropertyNameExpected', 'A key in double quotes is expected here.'],
@@ -61,8 +63,8 @@ export function readHujson(text: string): { ok: true; hujson: Hujson } | { ok: f
   const unreadable = unreadableText(text)
   if (unreadable) return failed(unreadable.offset, unreadable.message)
 
-  const deep = firstTooDeep(text) // before the parser, which recurses
-  if (deep !== null) return failed(deep, `Nested more than ${maxDepth} deep; a policy never needs that.`)
+  const excess = firstTooMuch(text) // before the parser, which recurses
+  if (excess) return failed(excess.offset, excess.message)
 
   // The tree knows where everything stands, and is large: it is made only where something has to be found.
   let tree: Node | undefined
@@ -117,13 +119,18 @@ function unreadableText(text: string): { offset: number; message: string } | nul
   return null
 }
 
-function firstTooDeep(text: string): number | null {
+function firstTooMuch(text: string): { offset: number; message: string } | null {
   const scanner = createScanner(text, true)
   let depth = 0
+  let values = 1 // each but the first comes after a comma, or after what opens its list or object
   for (let kind: number = scanner.scan(); kind !== token.end; kind = scanner.scan()) {
     if (kind === token.openBrace || kind === token.openBracket) depth += 1
     if (kind === token.closeBrace || kind === token.closeBracket) depth -= 1
-    if (depth > maxDepth) return scanner.getTokenOffset()
+    if (kind === token.openBrace || kind === token.openBracket || kind === token.comma) values += 1
+    if (depth > maxDepth)
+      return { offset: scanner.getTokenOffset(), message: `Nested more than ${maxDepth} deep; a policy never needs that.` }
+    if (values > maxValues)
+      return { offset: scanner.getTokenOffset(), message: 'The file holds more than 500,000 values; a policy needs far fewer.' }
   }
   return null
 }

@@ -3,6 +3,7 @@ import type { MeshNode, NodePrincipal, Principal } from '../oauth/principal.ts'
 import type { TestEntry } from './document.ts'
 import { identityScopes } from './identity_scopes.ts'
 import type { Policy } from './policy.ts'
+import type { Engine } from './rules.ts'
 import { parseSelector, registered } from './selector.ts'
 import type { Asked, ClientFacts } from './verdict.ts'
 
@@ -76,7 +77,9 @@ export function questionOf(policy: Policy, entry: Wording, principal: Principal 
     return { at: 'client', fault: `${entry.client} is neither a client of this file nor ${registered}.` }
   // Where no software is said, any will do: what is accepted is given with some, what is denied with none.
   const chosen = said ?? target
-  const clients = chosen ? [chosen] : [...names, registered].flatMap((name) => software(name) ?? [])
+  const clients = chosen
+    ? [chosen]
+    : [...(entry.given?.caps ? names : unlikeSoftware(policy, app, dst)), registered].flatMap((name) => software(name) ?? [])
   const at = resource?.name ?? null
   if (app === 'claims') return { items: ['*'], ask: () => clients.map((client) => ({ app, principal, client, resource: at })) }
   return {
@@ -103,4 +106,14 @@ export function principalOf(src: string, { given }: Pick<TestEntry, 'given'>): P
   if (selector.kind === 'tag') return { kind: 'node', tags: [src, ...(given?.tags ?? [])], ...common }
   if (selector.kind !== 'login') return null
   return { kind: 'user', user_id: 'test', login: src, display_name: null, picture: null, groups: given?.groups ?? null, ...common }
+}
+
+/** Of the clients of the file, those that a rule there could tell apart from others, and one of those that none could. */
+function unlikeSoftware(policy: Policy, app: 'authorize' | 'claims', dst: string | undefined): string[] {
+  const { shelves } = policy.compiled as Engine
+  const conditions = shelves.authorize.get(dst ?? '')?.all.map(({ clients }) => clients.named) ?? []
+  const named = new Set(conditions.flatMap((names) => (names === 'any' ? [] : [...names])))
+  const alike = (name: string) => !named.has(name) && !shelves[app].has(name)
+  const names = [...namesOf(policy)]
+  return [...names.filter((name) => !alike(name)), ...names.filter(alike).slice(0, 1)]
 }
