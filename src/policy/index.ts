@@ -1,5 +1,7 @@
 /** The pure engine: text in, decisions out; no clock, no I/O. This file is what the rest of meshidp sees of it. */
+export { callersOf } from './callers.ts'
 export { compile } from './compile.ts'
+export { type Change, diff } from './diff.ts'
 export { evaluate } from './evaluate.ts'
 export { expiryWarnings } from './expiry.ts'
 export { alike, type Explanation, explain, groupsKnown, whatMatters } from './explain.ts'

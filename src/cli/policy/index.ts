@@ -2,6 +2,7 @@
 import type { Command, Terminal, Values } from '../command.ts'
 import { apply } from './apply.ts'
 import { check } from './check.ts'
+import { diff } from './diff.ts'
 import { explain } from './explain.ts'
 import { fmt } from './fmt.ts'
 import { formatOf } from './format.ts'
@@ -31,6 +32,7 @@ const soundOr = (code: 1 | 2, command: Command): Command => ({
 export const policyCommands: [string, Command][] = [
   ['policy check', check],
   ['policy test', soundOr(1, test)],
+  ['policy diff', soundOr(2, diff)],
   ['policy explain', soundOr(2, explain)],
   ['policy fmt', soundOr(2, fmt)],
   ['policy schema', schema],

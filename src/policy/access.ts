@@ -1,0 +1,258 @@
+/** All that a policy gives to one caller: every question of a universe, asked of `evaluate`. For comparing policies; nothing is decided here. */
+import type { Principal } from '../oauth/principal.ts'
+import { evaluate } from './evaluate.ts'
+import { identityScopes } from './identity_scopes.ts'
+import type { Policy } from './policy.ts'
+import type { Engine } from './rules.ts'
+import { registered } from './selector.ts'
+import type { Asked, ClientFacts, Limits } from './verdict.ts'
+
+/** Who asks. `client`: a client of the file, by name, that asks for itself. */
+export type Caller = { label: string; principal: Principal | null; client: string | null }
+
+/**
+ * One thing that somebody may do: a scope at a resource or client, a way to register, … `by`: with which software, or through which actor
+ * and from where; null where that makes no difference.
+ */
+export type Fact = { app: Asked['app']; target: string; item: string; by: string | null }
+
+/** What is allowed, by the fact's text; with what it is limited to. */
+export type Access = ReadonlyMap<string, { fact: Fact; terms: Terms }>
+export type Terms = Readonly<Record<string, string | number | boolean | null>>
+
+/** What two policies or more speak of, taken together. */
+export type Universe = {
+  resources: ReadonlyMap<string, readonly string[]> // name → scopes
+  clients: readonly string[]
+  /** Redirect hosts that registration rules tell apart: one of each, and one that none of them names. */
+  hosts: readonly string[]
+  exchanges: readonly { actor: string; from: string; target: string; held: readonly string[]; deepest: number }[]
+}
+
+const otherHost = 'any-other-host.invalid'
+
+export function universeOf(policies: readonly Policy[]): Universe {
+  const resources = new Map<string, Set<string>>()
+  const clients = new Set<string>()
+  const hosts = new Set([otherHost])
+  const exchanges = new Map<string, Universe['exchanges'][number]>()
+  for (const policy of policies) {
+    for (const { name, scopes } of policy.resources.values())
+      resources.set(name, new Set([...(resources.get(name) ?? []), ...scopes.keys()]))
+    for (const { name } of policy.clients.values()) clients.add(name)
+    const { shelves } = policy.compiled as Engine
+    for (const { hosts: some } of shelves.register.get('')?.all ?? [])
+      for (const host of some ?? []) hosts.add(host.startsWith('.') ? `any${host}` : host)
+  }
+  for (const policy of policies) {
+    for (const [target, { all }] of (policy.compiled as Engine).shelves.exchange) {
+      for (const { actors, from: sources, max_depth } of all) {
+        for (const { text: actor } of actors) {
+          for (const from of sources) {
+            const key = [actor, from, target].join(' ')
+            const deepest = Math.max(max_depth, exchanges.get(key)?.deepest ?? 1)
+            exchanges.set(key, { actor, from, target, held: [...(resources.get(from) ?? [])], deepest })
+          }
+        }
+      }
+    }
+  }
+  return {
+    resources: new Map([...resources].map(([name, scopes]) => [name, [...scopes]])),
+    clients: [...clients],
+    hosts: [...hosts],
+    exchanges: [...exchanges.values()],
+  }
+}
+
+/** @param now seconds since the epoch */
+export function accessOf(policy: Policy, caller: Caller, universe: Universe, now: number): Access {
+  const found = new Map<string, { fact: Fact; terms: Terms }>()
+  const give = (fact: Fact, terms: Terms = {}) => void found.set(JSON.stringify(fact), { fact, terms })
+  const scene: Scene = { policy, universe, now, software: softwareOf(policy, universe), give }
+  const { principal, client } = caller
+  if (principal) {
+    if (principal.kind === 'user') {
+      authorize(scene, principal)
+      admin(scene, principal)
+    }
+    register(scene, principal)
+    exchange(scene, principal)
+    claims(scene, principal)
+  }
+  const isWorkload = principal?.kind === 'node' || (client !== null && scene.software.some(({ name }) => name === client))
+  if (isWorkload) workload(scene, principal, client)
+  return found
+}
+
+type Scene = {
+  policy: Policy
+  universe: Universe
+  now: number
+  /** Software that this policy knows; the last is what it does not name. */
+  software: readonly ClientFacts[]
+  give: (fact: Fact, terms?: Terms) => void
+}
+
+/** A client that this policy does not have can ask it nothing. */
+function softwareOf(policy: Policy, { clients }: Universe): ClientFacts[] {
+  const { clients: known } = policy.compiled as Engine
+  return [...clients.filter((name) => known.has(name)).map((name) => ({ client_id: name, name })), { client_id: registered, name: null }]
+}
+
+const nameOf = ({ name }: ClientFacts) => name ?? registered
+
+const termsOf = ({ consent, bind, access_token_ttl, refresh_token_ttl }: Limits): Terms => ({
+  consent,
+  bind,
+  access_token_ttl,
+  refresh_token_ttl,
+})
+
+type Scoped = Extract<Asked, { scopes: readonly string[] }>
+
+/** Gives each scope of a question alone, on its own terms. */
+function giveScopes(
+  { policy, now, give }: Scene,
+  asked: Scoped,
+  fact: Omit<Fact, 'item'>,
+  terms: (limits: Limits, scope: string) => Terms,
+) {
+  const whole = evaluate(policy, asked, now)
+  if (!whole.allowed) return
+  for (const scope of whole.scopes) {
+    const one = evaluate(policy, { ...asked, scopes: [scope] }, now)
+    if (one.allowed) give({ ...fact, item: scope }, terms(one.limits, scope))
+  }
+}
+
+function authorize(scene: Scene, principal: Principal): void {
+  const { universe, policy, software } = scene
+  for (const client of software) {
+    for (const [resource, scopes] of universe.resources) {
+      if (!policy.resources.has(resource) || scopes.length === 0) continue
+      giveScopes(
+        scene,
+        { app: 'authorize', principal, client, resource, scopes },
+        { app: 'authorize', target: resource, by: nameOf(client) },
+        termsOf,
+      )
+    }
+    const asked = { app: 'authorize', principal, client, resource: null, scopes: identityScopes } as const
+    giveScopes(scene, asked, { app: 'authorize', target: nameOf(client), by: null }, termsOf)
+  }
+}
+
+function register({ universe, policy, now, give }: Scene, principal: Principal): void {
+  for (const via of ['dcr', 'cimd'] as const) {
+    for (const host of universe.hosts) {
+      for (const confidential of [false, true]) {
+        const verdict = evaluate(policy, { app: 'register', principal, via, hosts: [host], confidential }, now)
+        const { client_ttl, max_clients, metadata } = verdict.allowed ? verdict.limits : { client_ttl: 0, max_clients: 0, metadata: '' }
+        const item = `${via}${confidential ? ', confidential' : ''}`
+        if (verdict.allowed)
+          give(
+            { app: 'register', target: host === otherHost ? 'any other host' : host, item, by: null },
+            { client_ttl, max_clients, metadata },
+          )
+      }
+    }
+  }
+}
+
+function exchange(scene: Scene, principal: Principal): void {
+  const { universe, policy, software, now } = scene
+  for (const { actor: name, from, target, held, deepest } of universe.exchanges) {
+    const client = software.find((one) => one.name === name)
+    if (!client && !name.startsWith('tag:')) continue
+    const actor = name.startsWith('tag:') ? taggedNode([name]) : null
+    for (const scope of held) {
+      const asked = {
+        app: 'exchange',
+        principal,
+        client: client ?? { client_id: name, name: null },
+        actor,
+        from,
+        held: [scope],
+        resource: target,
+        scopes: universe.resources.get(target) ?? [],
+        depth: 1,
+        impersonate: false,
+      } as const
+      const depthOf = (wanted: string) => {
+        const allows = (depth: number) => evaluate(policy, { ...asked, scopes: [wanted], depth }, now).allowed
+        return Array.from({ length: deepest }, (_, i) => i + 1).filter(allows).length
+      }
+      const impersonates = (wanted: string) => evaluate(policy, { ...asked, scopes: [wanted], impersonate: true }, now).allowed
+      const by = `${name} from ${from} (${scope})`
+      giveScopes(scene, asked, { app: 'exchange', target, by }, (limits, wanted) => ({
+        ...termsOf(limits),
+        depth: depthOf(wanted),
+        impersonate: impersonates(wanted),
+      }))
+    }
+  }
+}
+
+/** What is let out at a resource, only where the client is not told it anyway. */
+function claims({ universe, policy, software, now, give }: Scene, principal: Principal): void {
+  for (const client of software) {
+    const anyway = new Set<string>()
+    for (const resource of [null, ...universe.resources.keys()]) {
+      const verdict = evaluate(policy, { app: 'claims', principal, client, resource }, now)
+      if (!verdict.allowed) continue
+      const { groups, claims } = verdict.limits
+      const items: [string, Terms][] = [
+        ...groups.map((group): [string, Terms] => [group, {}]),
+        ...Object.entries(claims).map(([name, value]): [string, Terms] => [`claim ${name}`, { value: JSON.stringify(value) }]),
+      ]
+      for (const [item, terms] of items) {
+        const key = JSON.stringify([item, terms])
+        if (anyway.has(key)) continue
+        if (resource === null) anyway.add(key)
+        give({ app: 'claims', target: nameOf(client), item, by: resource }, terms)
+      }
+    }
+  }
+}
+
+function admin({ policy, now, give }: Scene, principal: Principal): void {
+  for (const access of ['read', 'write'] as const)
+    if (evaluate(policy, { app: 'admin', principal, access }, now).allowed) give({ app: 'admin', target: '', item: access, by: null })
+}
+
+function workload(scene: Scene, principal: Principal | null, name: string | null): void {
+  const { universe, policy, now, give } = scene
+  const client = { client_id: name ?? 'node', name }
+  for (const [resource, scopes] of universe.resources) {
+    if (!policy.resources.has(resource) || scopes.length === 0) continue
+    const asked = { app: 'client_credentials', principal, client, resource, scopes } as const
+    giveScopes(scene, asked, { app: 'client_credentials', target: resource, by: null }, ({ access_token_ttl }) => ({ access_token_ttl }))
+    if (evaluate(policy, { app: 'introspect', principal, client, resource }, now).allowed)
+      give({ app: 'introspect', target: resource, item: 'tokens', by: null })
+  }
+}
+
+const unknownNode = { id: '', name: '', addresses: [], key_expiry: null, os: null, os_version: null }
+
+/** A tagged node of which only its tags are known. */
+export const taggedNode = (tags: readonly string[]): Extract<Principal, { kind: 'node' }> => ({
+  kind: 'node',
+  tags,
+  capabilities: new Map(),
+  node: unknownNode,
+  address: '',
+})
+
+/** A person of whom only the name is known. */
+export const personCalled = (login: string): Extract<Principal, { kind: 'user' }> => ({
+  kind: 'user',
+  user_id: '',
+  login,
+  display_name: null,
+  picture: null,
+  groups: null,
+  capabilities: new Map(),
+  node: unknownNode,
+  address: '',
+})
