@@ -143,18 +143,26 @@ function authorize(scene: Scene, principal: Principal): void {
   }
 }
 
+/** With an initial access token goes what goes without; it is told apart only where it makes a difference. */
 function register({ universe, policy, now, give }: Scene, principal: Principal): void {
-  for (const via of ['dcr', 'cimd'] as const) {
-    for (const host of universe.hosts) {
-      for (const confidential of [false, true]) {
+  for (const host of universe.hosts) {
+    for (const confidential of [false, true]) {
+      const termsOf = (via: 'dcr' | 'cimd' | 'initial_access_token'): Terms | null => {
         const verdict = evaluate(policy, { app: 'register', principal, via, hosts: [host], confidential }, now)
-        const { client_ttl, max_clients, metadata } = verdict.allowed ? verdict.limits : { client_ttl: 0, max_clients: 0, metadata: '' }
-        const item = `${via}${confidential ? ', confidential' : ''}`
-        if (verdict.allowed)
-          give(
-            { app: 'register', target: host === otherHost ? 'any other host' : host, item, by: null },
-            { client_ttl, max_clients, metadata },
-          )
+        if (!verdict.allowed) return null
+        const { client_ttl, max_clients, metadata } = verdict.limits
+        return { client_ttl, max_clients, metadata }
+      }
+      const ways = { dcr: termsOf('dcr'), cimd: termsOf('cimd'), initial_access_token: termsOf('initial_access_token') }
+      if (JSON.stringify(ways.dcr) === JSON.stringify(ways.initial_access_token)) ways.initial_access_token = null
+      for (const [via, terms] of Object.entries(ways)) {
+        const fact: Fact = {
+          app: 'register',
+          target: host === otherHost ? 'any other host' : host,
+          item: `${via}${confidential ? ', confidential' : ''}`,
+          by: null,
+        }
+        if (terms) give(fact, terms)
       }
     }
   }
