@@ -8,6 +8,7 @@ import { fmt } from './fmt.ts'
 import { formatOf } from './format.ts'
 import { forGithub, shownProblems } from './problems.ts'
 import { Unsound } from './read_file.ts'
+import { replay } from './replay.ts'
 import { schema } from './schema.ts'
 import { test } from './test.ts'
 
@@ -34,6 +35,7 @@ export const policyCommands: [string, Command][] = [
   ['policy test', soundOr(1, test)],
   ['policy diff', soundOr(2, diff)],
   ['policy explain', soundOr(2, explain)],
+  ['policy replay', soundOr(2, replay)],
   ['policy fmt', soundOr(2, fmt)],
   ['policy schema', schema],
   ['policy apply', apply],

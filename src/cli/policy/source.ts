@@ -1,9 +1,9 @@
 /** Which policy a command is about, and what the daemon knows: over its control socket, or, without a daemon, from its state. */
 
-import { OAuthError } from '../../oauth/error.ts'
+import { type Config, ConfigError } from '../../config.ts'
 import type { Principal } from '../../oauth/principal.ts'
 import { type Policy, principalFrom } from '../../policy/index.ts'
-import { ask, Refused } from '../ask.ts'
+import { askAdmin, Refused } from '../ask.ts'
 import { type Terminal, Unusable, type Values } from '../command.ts'
 import { readConfig } from '../config_file.ts'
 import { compiled, readPolicyFile } from './read_file.ts'
@@ -18,11 +18,16 @@ export const fileOption = {
 export type Asking = (action: string, input?: object) => Promise<Record<string, unknown>>
 
 export function asking(terminal: Terminal, values: Values): Asking {
-  const config = readConfig(terminal, values)
-  return (action, input = {}) =>
-    ask(config, action, input, terminal.env.CREDENTIALS_DIRECTORY).catch((error: Error) => {
-      throw error instanceof Refused || error instanceof OAuthError ? new Unusable(error.message, { cause: error }) : error
-    })
+  const unusable = (error: Error): never => {
+    throw error instanceof Refused || error instanceof ConfigError ? new Unusable(error.message, { cause: error }) : error
+  }
+  let config: Config
+  try {
+    config = readConfig(terminal, values)
+  } catch (error) {
+    return unusable(error as Error)
+  }
+  return (action, input = {}) => askAdmin(config, action, input, terminal).catch(unusable)
 }
 
 /** `name`: the file; `since`: when it came into force, seconds; null where it may not be in force. */
