@@ -232,3 +232,16 @@ export async function sweptRow(
   const reason = outcome === 'denied' ? 'identity' : null
   return insertDecision({ ...row, id: deps.newId(), outcome, reason, sentence, principal: login, user_id, node_id })
 }
+
+/** The row of an authorization that a policy ended when it was applied; it travels in the commit of that deed. `asked`: what the policy would not give. */
+export async function appliedRow(
+  deps: Deps,
+  policy: ActivePolicy,
+  { id, client_id, resource, login, user_id, node_id, scopes }: Authorization,
+  { why, principal, asked }: { why: Denied; principal: Principal | null; asked: Asked | null },
+): Promise<Write> {
+  const facts = { entry: 'policy_apply', client_id, resource, authorization_id: id, scopes: scopes.split(' ') }
+  const row = await rowOf(deps, policy, principal, facts, asked, deps.now())
+  const sentence = [why.sentence, ...why.near].join(' ')
+  return insertDecision({ ...row, id: deps.newId(), outcome: 'denied', reason: why.reason, sentence, principal: login, user_id, node_id })
+}

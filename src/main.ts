@@ -1,4 +1,6 @@
 /** argv → command; the only reader of the process. */
+import { once } from 'node:events'
+import { createInterface } from 'node:readline/promises'
 import { Refused } from './cli/ask.ts'
 import { type Terminal, Unusable, UsageError } from './cli/command.ts'
 import { run } from './cli/index.ts'
@@ -7,12 +9,23 @@ import { KeyError } from './keys/keyset.ts'
 import { PolicyError } from './load_policy.ts'
 import { StoreRefused } from './store/refused.ts'
 
+async function question(text: string): Promise<string> {
+  const lines = createInterface({ input: process.stdin, output: process.stdout })
+  try {
+    // Ctrl-D is no answer.
+    return await Promise.race([lines.question(text), once(lines, 'close').then(() => '')])
+  } finally {
+    lines.close()
+  }
+}
+
 const terminal: Terminal = {
   env: process.env,
   interactive: process.stdout.isTTY === true,
   columns: process.stdout.columns,
   write: (text) => void process.stdout.write(text),
   writeError: (text) => void process.stderr.write(text),
+  question: process.stdin.isTTY && process.stdout.isTTY ? question : undefined,
   untilStopped: (onReload) =>
     new Promise((resolve) => {
       process.on('SIGHUP', onReload)

@@ -15,7 +15,7 @@ import { applyPolicy, policyApplyInput } from './policy_apply.ts'
 
 /** What the actions need; a command without a daemon has no mesh and no policy. */
 export type AdminDeps = Pick<Deps, 'store' | 'now' | 'newId' | 'randomBytes'> & {
-  live?: Deps & { policyInForce: PolicyInForce; addresses: () => string[] }
+  live?: Deps & { policyInForce: PolicyInForce; addresses: () => string[]; stopping: () => boolean }
 }
 
 type Action<Input extends z.ZodType = z.ZodType> = { input: Input; run: (deps: AdminDeps, input: z.output<Input>) => Promise<object> }

@@ -22,7 +22,8 @@ export async function startControl(
 ): Promise<ControlServer> {
   const app = createCarrier({ bodyLimit: mostBytes })
   const { log } = deps
-  const adminDeps: AdminDeps = { ...deps, live: { ...deps, ...daemon } }
+  let stopping = false
+  const adminDeps: AdminDeps = { ...deps, live: { ...deps, ...daemon, stopping: () => stopping } }
   app.post<{ Params: { name: string } }>('/:name', async (request, reply) => {
     const { name } = request.params
     const answer = await runAction(adminDeps, name, request.body).then(
@@ -40,5 +41,10 @@ export async function startControl(
     mkdirSync(dirname(path), { recursive: true, mode: 0o700 })
     return app.listen({ path })
   })
-  return { close: () => app.close() }
+  return {
+    close() {
+      stopping = true // what takes long ends itself
+      return app.close()
+    },
+  }
 }

@@ -10,6 +10,8 @@ export type Terminal = {
   columns?: number | undefined
   write: (text: string) => void
   writeError: (text: string) => void
+  /** Asks whoever sits there, and resolves with what they typed; undefined where nobody does. */
+  question?: ((text: string) => Promise<string>) | undefined
   /** Resolves with the name of the signal that asks to stop; `onReload` hears of SIGHUP. */
   untilStopped: (onReload: () => void) => Promise<string>
 }

@@ -51,6 +51,13 @@ export const authorizations = (engine: Engine) => ({
       { now, client_id, login, before, limit },
     ),
 
+  /** All that live, by id, those after `after`. */
+  living: (now: number, after: string, limit: number) =>
+    engine.all<Authorization>(
+      'SELECT * FROM authorizations WHERE id > $after AND ended_at IS NULL AND expires_at > $now ORDER BY id LIMIT $limit',
+      { now, after, limit },
+    ),
+
   /** A person's own, newest first; those that live, and from which a token may have come. */
   ofUser: (user_id: string, now: number, { before = '~', limit = 20 } = {}) =>
     engine.all<Authorization>(

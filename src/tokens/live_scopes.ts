@@ -31,15 +31,24 @@ export async function liveScopes(
   scopes: readonly string[],
 ): Promise<{ live: Live } | { dead: Dead }> {
   const client = await findKnownClient(deps, policy, authorization.client_id)
-  if (!client) return dead('client', `The client ${authorization.client_id} is not known any more.`)
+  if (!client) return deadClient(authorization)
   const resource = authorization.resource === null ? null : resourceByUri(policy, authorization.resource)
-  if (resource === undefined) return dead('target', `The policy has no resource ${authorization.resource} any more.`)
+  if (resource === undefined) return deadResource(authorization)
   const subject = await findSubject(deps, authorization)
   if (!subject.there) return dead('identity', subject.sentence)
-  const { principal } = subject
+  return worth(policy, authorization, { principal: subject.principal, client, resource, scopes }, deps.now())
+}
+
+/** The same of a client, a resource and a person that are found already: what `policy` gives of the scopes at `now` (seconds). */
+export function worth(
+  policy: ActivePolicy,
+  authorization: Authorization,
+  { principal, client, resource, scopes }: Omit<Live, 'claims'>,
+  now: number,
+): { live: Live } | { dead: Dead } {
   const claims = claimsFromStore(authorization.claims)
   const asked = askedFor(principal, client, resource, withScopesBehind(scopes, claims))
-  const verdict = evaluate(policy, asked, deps.now())
+  const verdict = evaluate(policy, asked, now)
   if (verdict.allowed && verdict.limits.bind === 'node' && principal.node.id !== authorization.node_id)
     return dead('identity', `The machine on which ${authorization.login} signed in is gone, and the policy binds tokens to it.`)
   if (!verdict.allowed) return { dead: { why: verdict, principal, asked } }
@@ -47,6 +56,10 @@ export async function liveScopes(
   if (left.length === 0) return dead('scope', `The policy gives ${authorization.login} none of this token's scopes any more.`, principal)
   return { live: { principal, client, resource, scopes: left, claims: claimsWithin(claims, verdict.scopes) } }
 }
+
+/** Of an authorization whose client, or whose resource, is known no more. */
+export const deadClient = ({ client_id }: Authorization) => dead('client', `The client ${client_id} is not known any more.`)
+export const deadResource = ({ resource }: Authorization) => dead('target', `The policy has no resource ${resource} any more.`)
 
 const dead = (reason: Denied['reason'], sentence: string, principal: Principal | null = null) => ({
   dead: { why: { allowed: false, reason, sentence, near: [], reasons: [] } as Denied, principal, asked: null },
