@@ -139,6 +139,11 @@ export const configSchema = z.strictObject({
         200,
         'The same for one person or tagged node, from all their addresses together: sign-ins, consents, registrations.',
       ),
+      at_once: z
+        .int()
+        .min(1)
+        .default(6)
+        .describe('Requests of one mesh address that are worked on at a time; its others wait for their turn. What `per_address` counts.'),
       connecting: rate(100, 250, 'New connections from one mesh address, whatever they are for.'),
       in_progress: z
         .int()

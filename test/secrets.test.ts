@@ -7,7 +7,7 @@ import { inspect } from 'node:util'
 import Database from 'better-sqlite3'
 import { grafanaCallback, policyClient, wiki, withRegistration } from './support/example_policy.ts'
 import { ticketOf } from './support/person.ts'
-import { type Started, start } from './support/start.ts'
+import { type Started, start, unhurried } from './support/start.ts'
 
 /** Everything that a database holds, as texts; members of JSON one by one. */
 function textsOf(file: string): Set<string> {
@@ -38,7 +38,7 @@ function textsOf(file: string): Set<string> {
 async function everything(
   t: TestContext,
 ): Promise<{ started: Started; secrets: Map<string, string>; client: { client_id: string; client_secret: string; redirect_uri: string } }> {
-  const started = await start(t, { policy: withRegistration({ confidential: true }) })
+  const started = await start(t, { policy: withRegistration({ confidential: true }), config: { limits: unhurried } })
   const { alice } = started
   const made = await alice.register({ token_endpoint_auth_method: 'client_secret_basic' })
   const client = { ...made, client_secret: String(made.client_secret) }

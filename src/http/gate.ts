@@ -26,9 +26,6 @@ type Kind = 'free' | 'read' | 'first' | 'other'
 /** More of a body than this is not waited for after it was refused. */
 const mostUnread = 64 * 1024
 
-/** Requests of one address that are worked on at a time. More would be worked on no faster, and others would wait for all of them. */
-const atOnce = 6
-
 /**
  * Milliseconds after which somebody is told that they ask too often. Until then their connection is not read, and ended where more comes all the same. So what
  * a flood costs depends on its connections, which are limited, and not on its requests. Less than any Retry-After.
@@ -39,9 +36,9 @@ const toldAfter = 1000
 const mostHeld = 1024
 
 export function createGate(config: Config, identity: Identity, endpoints: readonly Endpoint[]): Gate {
-  const { per_address, in_progress } = config.limits
+  const { per_address, at_once, in_progress } = config.limits
   const perAddress = createRateLimit(per_address, () => performance.now())
-  const turns = createTurns(atOnce, in_progress)
+  const turns = createTurns(at_once, in_progress)
   const load = createLoadMeter(in_progress)
   const held = new Set<Socket>()
   // By the exact path: what is spelled in another way is an endpoint all the same, or none, and is counted.

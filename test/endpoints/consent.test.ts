@@ -5,7 +5,7 @@ import { assertCode, assertLinkBack, assertPage, assertSentBack, counts, decisio
 import { changedPolicy, grafanaCallback, wiki } from '../support/example_policy.ts'
 import { startHttpsSite } from '../support/https_site.ts'
 import { type Answer, challengeOf, formText, newVerifier, type Person, type TestClient, ticketOf } from '../support/person.ts'
-import { type Started, start } from '../support/start.ts'
+import { type Started, start, unhurried } from '../support/start.ts'
 import { changeMesh, inParallel } from '../support/token_request.ts'
 
 const grafana = { client_id: 'client:grafana', redirect_uri: grafanaCallback }
@@ -242,7 +242,7 @@ test('a ticket is good once, for ten minutes; made up, replayed or late it is a 
 })
 
 test('of many answers at the same moment one counts: one code, or one refusal [threats 70]', async (t) => {
-  const started = await start(t)
+  const started = await start(t, { config: { limits: unhurried } })
   const { alice } = started
   const client = await alice.register()
   const page = await alice.authorize(client, wiki)

@@ -3,7 +3,7 @@ import { randomBytes } from 'node:crypto'
 import { test } from 'node:test'
 import { policyClient, wiki } from '../support/example_policy.ts'
 import type { Refusal, TestClient, Tokens } from '../support/person.ts'
-import { type Started, start } from '../support/start.ts'
+import { type Started, start, unhurried } from '../support/start.ts'
 import { assertRefused, confidentialToo, holdAtMesh, inParallel, post, spendable } from '../support/token_request.ts'
 
 test('OAuth 2.1 §3.2: only POST is taken, and credentials in the query count for nothing [threats 85]', async (t) => {
@@ -224,7 +224,7 @@ test('RFC 6749 §5.2: a client that is gone is 401, and its tokens are dead [thr
 })
 
 test('A client that is deleted while /token runs gets 401, and no token is left behind [threats 124]', async (t) => {
-  const started = await start(t, { policy: confidentialToo })
+  const started = await start(t, { policy: confidentialToo, config: { limits: unhurried } })
   const { alice, daemon } = started
   for (const metadata of [{}, { token_endpoint_auth_method: 'client_secret_basic' }]) {
     const client = await alice.register(metadata)

@@ -245,7 +245,7 @@ test(`CWE-20: ${requests} requests that nobody would send are refused in words, 
 }, async (t) => {
   const started = await start(t, {
     policy: withRegistration({ max_clients: 1_000_000 }),
-    config: { limits: { per_address: unlimited, per_principal: unlimited } },
+    config: { limits: { per_address: unlimited, per_principal: unlimited, connecting: unlimited } },
   })
   const { alice, mallory, daemon, issuer, logged } = started
   const grafana = policyClient(started, 'grafana', grafanaCallback)

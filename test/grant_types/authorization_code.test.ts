@@ -3,7 +3,7 @@ import { test } from 'node:test'
 import { grafanaCallback, policyClient, wiki } from '../support/example_policy.ts'
 import type { Person, Refusal, TestClient } from '../support/person.ts'
 import { newVerifier } from '../support/person.ts'
-import { type Started, start } from '../support/start.ts'
+import { type Started, start, unhurried } from '../support/start.ts'
 import {
   assertRefused,
   basicOf,
@@ -89,7 +89,7 @@ test('OAuth 2.1 §7.5.2: a replay that is not proven ends nothing, or anybody co
 })
 
 test('RFC 6749 §4.1.2: of 50 redemptions at once one gets tokens, the others are refused, and the winner keeps its own [threats 94]', async (t) => {
-  const started = await start(t)
+  const started = await start(t, { config: { limits: unhurried } })
   const { alice, daemon } = started
   const client = await alice.register()
   const code = await alice.code(client, wiki)

@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto'
 import { test } from 'node:test'
 import { policyClient, wiki } from '../support/example_policy.ts'
 import type { Person, Refusal, TestClient, Tokens } from '../support/person.ts'
-import { type Started, start } from '../support/start.ts'
+import { type Started, start, unhurried } from '../support/start.ts'
 import { assertRefused, confidentialToo, holdAtMesh, inParallel, nearTwins, post, spendable } from '../support/token_request.ts'
 
 /** Its answer, whatever it is. */
@@ -100,7 +100,7 @@ test('With refresh_grace 0 a spent token yields nothing a second later', async (
 })
 
 test('50 refreshes with one token at once yield one and the same successor [threats 133]', async (t) => {
-  const started = await start(t, { config: { limits: { refresh_replays: 49 } } })
+  const started = await start(t, { config: { limits: { ...unhurried, refresh_replays: 49 } } })
   const { alice } = started
   const client = await alice.register()
   const tokens = await alice.signIn(client, wiki)
@@ -118,7 +118,7 @@ test('50 refreshes with one token at once yield one and the same successor [thre
 })
 
 test('A spent token yields its successor so often and no oftener; the others are refused, and the family lives [threats 133, 137]', async (t) => {
-  const started = await start(t, { config: { limits: { refresh_replays: 3 } } })
+  const started = await start(t, { config: { limits: { ...unhurried, refresh_replays: 3 } } })
   const { alice } = started
   const client = await alice.register()
   const together = await alice.signIn(client, wiki)
@@ -155,7 +155,7 @@ test('Within the grace the same is asked for again: other scopes or another reso
 })
 
 test('RFC 7009 §2.1: revocation and rotation at once: revoked in the middle gives no token, and no successor outlives it [threats 139]', async (t) => {
-  const started = await start(t)
+  const started = await start(t, { config: { limits: unhurried } })
   const { alice, daemon } = started
   const client = await alice.register()
   const revoke = ({ refresh_token = '' }: Tokens) => alice.send('/revoke', { form: { client_id: client.client_id, token: refresh_token } })
@@ -227,7 +227,7 @@ test('RFC 8707 §2.2: a refresh is for its own resource; a request for another o
 })
 
 test('RFC 4648 §3.5: no near twin of a token is the token, not even in what it says of its family [threats 121, 122]', async (t) => {
-  const started = await start(t)
+  const started = await start(t, { config: { limits: unhurried } })
   const { alice } = started
   const client = await alice.register()
   const { refresh_token = '', access_token } = await alice.signIn(client, { ...wiki, scope: 'openid wiki:read' })

@@ -5,7 +5,7 @@ import { rulesOf } from '../../src/janitor.ts'
 import { pruneExpired } from '../../src/store/prune.ts'
 import { grafanaCallback, policyClient, wiki } from '../support/example_policy.ts'
 import type { Tokens } from '../support/person.ts'
-import { type Started, start } from '../support/start.ts'
+import { type Started, start, unhurried } from '../support/start.ts'
 import { editedPolicy } from '../support/token_request.ts'
 
 const openid = { scope: 'openid' }
@@ -76,7 +76,7 @@ test('The lifetimes that a grant names are those of its tokens [threats 148]', a
 })
 
 test('A chain of a thousand rotations is one row, and yet its first token, used again, ends the family [threats 152]', async (t) => {
-  const started = await start(t, { config: { log_level: 'silent' } })
+  const started = await start(t, { config: { log_level: 'silent', limits: unhurried } })
   const { alice, clock } = started
   const client = await alice.register()
   const first = await alice.signIn(client, wiki)

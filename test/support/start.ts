@@ -33,6 +33,9 @@ export type Started = Development & {
   restart: () => Promise<Started>
 }
 
+/** Limits for tests in which one address asks very often, or very much at the same moment, and that is not what they are about. */
+export const unhurried = { per_address: { rate: 1e9, burst: 1e9 }, at_once: 1000 }
+
 export type StartOptions = {
   /** Text of the policy; default: the example policy. */
   policy?: string
