@@ -30,7 +30,7 @@ function unchecked(policy: Policy | null): string[] {
   const secrets = clients.flatMap(({ client_secret_file: file }) => file ?? [])
   const keys = clients.flatMap(({ jwks_uri }) => jwks_uri ?? [])
   return [
-    ...(secrets.length > 0 ? [`whether the daemon has the ${counted(secrets.length, 'secret')} ${secrets.join(', ')}`] : []),
+    ...(secrets.length > 0 ? [`whether the daemon has the ${secrets.length === 1 ? 'secret' : 'secrets'} ${secrets.join(', ')}`] : []),
     ...(keys.length > 0 ? [`whether ${keys.join(', ')} can be fetched`] : []),
   ]
 }

@@ -67,7 +67,8 @@ const shownTerms = ({ from, to }: Change): string =>
 
 const shownBy = ({ app, by }: Change): string => {
   if (by.length === 0) return nothing
-  const listed = by[0] === '*' ? 'any software' : shownWho(by)
+  const names = by.map((name) => (name === 'autogroup:registered' ? 'software that no file names' : name))
+  const listed = by[0] === '*' ? 'any software' : shownWho(names)
   return app === 'exchange' || app === 'claims' ? listed : `with ${listed}`
 }
 
