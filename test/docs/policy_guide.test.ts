@@ -1,10 +1,10 @@
-/** The policies of docs/policy_guide.md: each compiles without a warning, is laid out as `fmt` does it, and its tests hold, and would fail without its grants. */
+/** The policies of docs/policy_guide.md: each compiles without a warning, and its tests hold, and would fail without any of its grants. */
 import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import { test } from 'node:test'
 import { parse } from 'jsonc-parser'
 import type { PolicyDocument } from '../../src/policy/document.ts'
-import { compile, format, runTests } from '../../src/policy/index.ts'
+import { compile, runTests } from '../../src/policy/index.ts'
 
 const guide = readFileSync(new URL('../../docs/policy_guide.md', import.meta.url), 'utf8')
 const sections = guide.split(/^## /m).slice(1)
@@ -26,8 +26,6 @@ for (const section of sections)
     assert.equal(policies.length, 1)
     const [text = ''] = policies
     assert.deepEqual(failuresOf(text), [])
-    const laidOut = format(text)
-    assert.equal(laidOut.ok && laidOut.text, text)
 
     const document = parse(text) as PolicyDocument
     assert.ok(document.tests?.some(({ deny }) => deny))
