@@ -318,7 +318,6 @@ export const areas: readonly Area[] = [
   },
   {
     title: 'L. The policy and its gate',
-    waits: 'the policy issue',
     cases: {
       370: 'A broken policy does not replace a good one.',
       371: 'Without a good policy nothing starts.',

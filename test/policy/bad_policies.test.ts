@@ -191,7 +191,7 @@ const bad: readonly [title: string, text: string, message: string, hint?: string
     'A duration is a whole number of at most four digits and s, m, h or d, such as "90s", "12h" or "30d".',
   ],
   ['no clients at most', src('"*"').replace('[{}]', '[{ "max_clients": ‸0 }]'), '"max_clients" is at least 1.'],
-  ['an empty list', grant('{ "src": ‸[], "app": { "register": [{}] } }'), 'This list may not be empty.'],
+  ['an empty list [threats 385]', grant('{ "src": ‸[], "app": { "register": [{}] } }'), 'This list may not be empty.'],
   [
     'a date that is none',
     grant('{ "src": ["*"], "app": { "register": [{}] }, "expires": ‸"2027-02-30" }'),

@@ -161,7 +161,8 @@ const meant: readonly [selector: string, names: readonly string[]][] = [
 ]
 
 for (const [selector, names] of meant) {
-  test(`the selector ${selector} means ${names.length === 0 ? 'nobody' : names.length > 6 ? `${names.length} of the callers` : names.join(', ')} [threats 326, 328, 331, 358, 377, 379]`, () => {
+  const whom = names.length > 6 ? `${names.length} of the callers` : names.join(', ') || 'nobody'
+  test(`a selector means whom it says: ${selector} is ${whom} [threats 326, 328, 331, 358, 377, 379]`, () => {
     const found = policy(grant(selector, null, '"register": [{}]'))
     const matched = [...who].filter(([, principal]) => evaluate(found, register({ principal })).allowed).map(([name]) => name)
     assert.deepEqual(matched.sort(), [...names].sort())
