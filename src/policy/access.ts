@@ -29,6 +29,15 @@ export type Universe = {
   exchanges: readonly { actor: string; from: string; target: string; held: readonly string[]; deepest: number }[]
 }
 
+/** What is worth asking: where two policies may give a caller different things. */
+export type Touched = {
+  everything: boolean
+  /** Resources, clients, `autogroup:registered`; `''` is what has no target: registering, and being an admin. */
+  targets: ReadonlySet<string>
+  /** Clients that only one of the policies has. */
+  software: ReadonlySet<string>
+}
+
 const otherHost = 'any-other-host.invalid'
 
 export function universeOf(policies: readonly Policy[]): Universe {
@@ -65,18 +74,21 @@ export function universeOf(policies: readonly Policy[]): Universe {
   }
 }
 
-/** @param now seconds since the epoch */
-export function accessOf(policy: Policy, caller: Caller, universe: Universe, now: number): Access {
+/**
+ * What a policy gives to a caller, as far as it is touched.
+ * @param now seconds since the epoch
+ */
+export function accessOf(policy: Policy, caller: Caller, universe: Universe, touched: Touched, now: number): Access {
   const found = new Map<string, { fact: Fact; terms: Terms }>()
   const give = (fact: Fact, terms: Terms = {}) => void found.set(JSON.stringify(fact), { fact, terms })
-  const scene: Scene = { policy, universe, now, software: softwareOf(policy, universe), give }
+  const scene: Scene = { policy, universe, now, touched, software: softwareOf(policy, universe), give }
   const { principal, client } = caller
   if (principal) {
     if (principal.kind === 'user') {
       authorize(scene, principal)
-      admin(scene, principal)
+      if (isTouched(scene, '')) admin(scene, principal)
     }
-    register(scene, principal)
+    if (isTouched(scene, '')) register(scene, principal)
     exchange(scene, principal)
     claims(scene, principal)
   }
@@ -88,11 +100,15 @@ export function accessOf(policy: Policy, caller: Caller, universe: Universe, now
 type Scene = {
   policy: Policy
   universe: Universe
+  touched: Touched
   now: number
   /** Software that this policy knows; the last is what it does not name. */
   software: readonly ClientFacts[]
   give: (fact: Fact, terms?: Terms) => void
 }
+
+const isTouched = ({ touched: { everything, targets, software } }: Scene, target: string, by?: string): boolean =>
+  everything || targets.has(target) || (by !== undefined && software.has(by))
 
 /** A client that this policy does not have can ask it nothing. */
 function softwareOf(policy: Policy, { clients }: Universe): ClientFacts[] {
@@ -130,7 +146,7 @@ function authorize(scene: Scene, principal: Principal): void {
   const { universe, policy, software } = scene
   for (const client of software) {
     for (const [resource, scopes] of universe.resources) {
-      if (!policy.resources.has(resource) || scopes.length === 0) continue
+      if (!policy.resources.has(resource) || !isTouched(scene, resource, nameOf(client))) continue
       giveScopes(
         scene,
         { app: 'authorize', principal, client, resource, scopes },
@@ -138,6 +154,7 @@ function authorize(scene: Scene, principal: Principal): void {
         termsOf,
       )
     }
+    if (!isTouched(scene, nameOf(client), nameOf(client))) continue
     const asked = { app: 'authorize', principal, client, resource: null, scopes: identityScopes } as const
     giveScopes(scene, asked, { app: 'authorize', target: nameOf(client), by: null }, termsOf)
   }
@@ -172,7 +189,7 @@ function exchange(scene: Scene, principal: Principal): void {
   const { universe, policy, software, now } = scene
   for (const { actor: name, from, target, held, deepest } of universe.exchanges) {
     const client = software.find((one) => one.name === name)
-    if (!client && !name.startsWith('tag:')) continue
+    if ((!client && !name.startsWith('tag:')) || !isTouched(scene, target, name)) continue
     const actor = name.startsWith('tag:') ? taggedNode([name]) : null
     for (const scope of held) {
       const asked = {
@@ -203,10 +220,13 @@ function exchange(scene: Scene, principal: Principal): void {
 }
 
 /** What is let out at a resource, only where the client is not told it anyway. */
-function claims({ universe, policy, software, now, give }: Scene, principal: Principal): void {
+function claims(scene: Scene, principal: Principal): void {
+  const { universe, policy, software, now, give } = scene
   for (const client of software) {
     const anyway = new Set<string>()
-    for (const resource of [null, ...universe.resources.keys()]) {
+    const own = isTouched(scene, nameOf(client), nameOf(client))
+    const resources = [...universe.resources.keys()].filter((resource) => own || isTouched(scene, resource))
+    for (const resource of own || resources.length > 0 ? [null, ...resources] : []) {
       const verdict = evaluate(policy, { app: 'claims', principal, client, resource }, now)
       if (!verdict.allowed) continue
       const { groups, claims } = verdict.limits
@@ -233,7 +253,7 @@ function workload(scene: Scene, principal: Principal | null, name: string | null
   const { universe, policy, now, give } = scene
   const client = { client_id: name ?? 'node', name }
   for (const [resource, scopes] of universe.resources) {
-    if (!policy.resources.has(resource) || scopes.length === 0) continue
+    if (!policy.resources.has(resource) || !isTouched(scene, resource, name ?? '')) continue
     const asked = { app: 'client_credentials', principal, client, resource, scopes } as const
     giveScopes(scene, asked, { app: 'client_credentials', target: resource, by: null }, ({ access_token_ttl }) => ({ access_token_ttl }))
     if (evaluate(policy, { app: 'introspect', principal, client, resource }, now).allowed)

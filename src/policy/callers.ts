@@ -1,11 +1,11 @@
 /** Whom a comparison of policies is about: everybody whom the files name, one for each kind of people whom they don't, and whoever was seen. */
 import type { Principal } from '../oauth/principal.ts'
-import { type Caller, personCalled, taggedNode } from './access.ts'
+import { type Caller, personCalled, type Touched, taggedNode } from './access.ts'
 import { policyDocument } from './document.ts'
 import { readHujson } from './hujson.ts'
 import type { Policy } from './policy.ts'
 import { missingPosture } from './posture.ts'
-import { groupsOf, principalKeys } from './principal_keys.ts'
+import { groupsOf, principalKeys, workloadKeys } from './principal_keys.ts'
 import type { Engine } from './rules.ts'
 import type { Selector } from './selector.ts'
 
@@ -78,27 +78,95 @@ function posturesOf(policies: readonly Policy[]): ((caller: Caller) => Caller)[]
   return [...found.values()]
 }
 
+/** Each grant of a policy, whoever it is for: equal numbers, equal grants. */
+type Contents = {
+  byKey: ReadonlyMap<string, readonly number[]>
+  byNumber: ReadonlyMap<number, { targets: readonly string[]; claims: boolean }>
+}
+
 /**
- * Callers with equal texts get the same from each of these policies: they match the same selectors, are in the same groups, come from nodes
- * alike and bring the same grants along. So one of them is asked for all.
+ * Where two policies may give a caller different things, and a text that is the same for callers who get the same there: they match the
+ * same grants, are in the same groups, come from nodes alike and bring the same grants along. Null where they cannot differ. A caller is
+ * only given what grants give whose `src` they match, so grants that both policies have for them need not be asked about.
  */
-export function likenessIn(policies: readonly Policy[]): (caller: Caller) => string {
-  const used = policies.map((policy) => new Set(engineOf(policy).grants.flatMap(({ keys }) => [...keys])))
-  return ({ principal, client }) => {
-    if (!principal) return JSON.stringify([client])
-    const parts = policies.map((policy, i) => [
-      principalKeys(engineOf(policy), principal)
-        .filter((key) => used[i]?.has(key))
-        .sort(),
-      [...groupsOf(engineOf(policy).groups, principal)].sort(),
+export function likenessIn(old: Policy, next: Policy): (caller: Caller) => { touched: Touched; text: string } | null {
+  const numbers = new Map<string, number>()
+  const [before, after] = [contentsOf(old, numbers), contentsOf(next, numbers)]
+  const resources = changedResources(old, next)
+  const software = symmetric(new Set(engineOf(old).clients), new Set(engineOf(next).clients))
+  const brings = engineOf(old).mesh !== null || engineOf(next).mesh !== null
+  return (caller) => {
+    const { principal, client } = caller
+    const [was, is] = [matched(old, before, caller), matched(next, after, caller)]
+    const targets = new Set(resources)
+    for (const number of symmetric(was, is)) for (const target of targetsOf(number)) targets.add(target)
+    const groups = [old, next].map((policy) => (principal ? [...groupsOf(engineOf(policy).groups, principal)].sort() : []))
+    if (JSON.stringify(groups[0]) !== JSON.stringify(groups[1]))
+      for (const number of [...was, ...is]) if (contentOf(number)?.claims) for (const target of targetsOf(number)) targets.add(target)
+    const everything = brings && principal !== null && principal.capabilities.size > 0
+    if (!everything && targets.size === 0 && software.size === 0) return null
+
+    const relevant = (all: ReadonlySet<number>) =>
+      [...all]
+        .filter((number) => everything || software.size > 0 || targetsOf(number).some((target) => targets.has(target)))
+        .sort((a, b) => a - b)
+    const asked = [relevant(was), relevant(is)]
+    const claims = asked.flat().some((number) => contentOf(number)?.claims)
+    const { os, os_version, attributes, key_expiry } = principal?.node ?? {}
+    const text = JSON.stringify([
+      asked,
+      [...targets].sort(),
+      claims ? groups : null,
+      principal === null ? client : principal.kind,
+      principal?.kind === 'node' ? principal.tags : null,
+      [os, os_version, attributes, typeof key_expiry],
+      everything ? Object.fromEntries(principal.capabilities) : null,
     ])
-    const { kind, node, capabilities } = principal
-    const { os, os_version, attributes, key_expiry } = node
-    return JSON.stringify([
-      parts,
-      kind === 'node' ? principal.tags : null,
-      [os, os_version, attributes, key_expiry !== null],
-      Object.fromEntries(capabilities),
-    ])
+    return { touched: { everything, targets, software }, text }
+  }
+
+  function contentOf(number: number) {
+    return before.byNumber.get(number) ?? after.byNumber.get(number)
+  }
+  function targetsOf(number: number): readonly string[] {
+    return contentOf(number)?.targets ?? []
   }
 }
+
+/** `numbers`: of the contents of all policies that are compared. */
+function contentsOf(policy: Policy, numbers: Map<string, number>): Contents {
+  const read = readHujson(policy.text)
+  const parsed = read.ok ? policyDocument.safeParse(read.hujson.value) : null
+  const byKey = new Map<string, number[]>()
+  const byNumber = new Map<number, { targets: readonly string[]; claims: boolean }>()
+  for (const [index, { src: _, reason: __, ...content }] of (parsed?.data?.grants ?? []).entries()) {
+    const text = JSON.stringify(content)
+    const number = numbers.get(text) ?? numbers.size
+    numbers.set(text, number)
+    byNumber.set(number, { targets: content.dst ?? [''], claims: content.app.claims !== undefined })
+    for (const key of engineOf(policy).grants[index]?.keys ?? []) {
+      const here = byKey.get(key)
+      if (here) here.push(number)
+      else byKey.set(key, [number])
+    }
+  }
+  return { byKey, byNumber }
+}
+
+/** The grants whose `src` this caller matches. */
+function matched(policy: Policy, { byKey }: Contents, { principal, client }: Caller): Set<number> {
+  const keys = principal ? principalKeys(engineOf(policy), principal) : workloadKeys(engineOf(policy), null, { name: client })
+  return new Set(keys.flatMap((key) => byKey.get(key) ?? []))
+}
+
+/** Resources that only one of them has, or that differ in what decides. */
+function changedResources(old: Policy, next: Policy): string[] {
+  const deciding = (policy: Policy, name: string) => {
+    const resource = policy.resources.get(name)
+    return JSON.stringify(resource && [[...resource.scopes.keys()].sort(), [...resource.unverified_scopes].sort()])
+  }
+  return [...new Set([...old.resources.keys(), ...next.resources.keys()])].filter((name) => deciding(old, name) !== deciding(next, name))
+}
+
+const symmetric = <T>(a: ReadonlySet<T>, b: ReadonlySet<T>): Set<T> =>
+  new Set([...[...a].filter((one) => !b.has(one)), ...[...b].filter((one) => !a.has(one))])

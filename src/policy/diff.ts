@@ -27,12 +27,14 @@ type Raw = Pick<Change, 'kind' | 'from' | 'to'> & { fact: Fact }
  */
 export function diff(old: Policy, next: Policy, callers: readonly Compared[], now: number): Change[] {
   const universe = universeOf([old, next])
-  const likeness = likenessIn([old, next])
+  const likeness = likenessIn(old, next)
   const known = new Map<string, Raw[]>()
   const changesOf = (caller: Caller): Raw[] => {
-    const key = likeness(caller)
-    const found = known.get(key) ?? compare(accessOf(old, caller, universe, now), accessOf(next, caller, universe, now))
-    known.set(key, found)
+    const like = likeness(caller)
+    if (!like) return []
+    const access = (policy: Policy) => accessOf(policy, caller, universe, like.touched, now)
+    const found = known.get(like.text) ?? compare(access(old), access(next))
+    known.set(like.text, found)
     return found
   }
   const all = new Map<string, Change>()
