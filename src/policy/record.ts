@@ -1,5 +1,6 @@
 /** A question and who asked it, as texts for the audit; and from there back to a question, for the same policy or another one. */
 import type { Principal } from '../oauth/principal.ts'
+import { withoutSlash } from '../oauth/resource.ts'
 import type { Policy } from './policy.ts'
 import type { Asked, ClientFacts } from './verdict.ts'
 
@@ -29,8 +30,7 @@ export type Recorded = { question: string; resource: string | null; principal: P
 export function askedAgain(policy: Policy, { question, resource: uri, principal }: Recorded): Asked {
   const recorded = JSON.parse(question)
   const { client, resource } = recorded as { client?: ClientFacts | null; resource?: string | null }
-  const slashless = (text: string) => text.replace(/\/+$/, '')
-  const found = uri === null ? undefined : [...policy.resources.values()].find((one) => slashless(one.uri) === slashless(uri))
+  const found = uri === null ? undefined : [...policy.resources.values()].find((one) => withoutSlash(one.uri) === withoutSlash(uri))
   return {
     ...recorded,
     principal,
