@@ -3,6 +3,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import Database from 'better-sqlite3'
 import { runAction } from '../../src/admin/actions.ts'
+import { noLongerGiven } from '../../src/admin/no_longer_given.ts'
 import { deleteOrphans, deleteUnused, rulesOf } from '../../src/janitor.ts'
 import type { Engine, Params } from '../../src/store/engine.ts'
 import { migrations } from '../../src/store/migrations/index.ts'
@@ -63,6 +64,7 @@ async function aBusyTime(started: Started) {
   await admin('identities.last', { principal: 'nobody@example.com' })
   await alice.signIn(client, wiki)
   await alice.signIn(client, wiki)
+  await noLongerGiven({ ...deps, stopping: () => false }, deps.policy(), { end: false, listed: 1 })
   await store.engine.commit([
     { sql: "UPDATE authorizations SET bind = 'node' WHERE id = (SELECT max(id) FROM authorizations)", params: {} },
   ])
