@@ -1,9 +1,10 @@
 /** The policy file of a running daemon, changed behind its back. */
 import assert from 'node:assert/strict'
-import { chmodSync, mkdirSync, readFileSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { chmodSync, chownSync, mkdirSync, readFileSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { suite, type TestContext, test } from 'node:test'
 import { setTimeout as pause } from 'node:timers/promises'
+import { writableBy } from '../../src/load_policy.ts'
 import { assertPage } from '../support/answers.ts'
 import { changedPolicy } from '../support/example_policy.ts'
 import { install } from '../support/program.ts'
@@ -164,5 +165,17 @@ suite('the policy file is watched', { concurrency: true }, () => {
     assert.equal(code, 1)
     assert.match(stderr, /^meshidp: Everybody on this machine can write the policy file .*\. Run: chmod o-w \S+\n$/)
     assert.equal(readFileSync(installation.policyFile, 'utf8'), good)
+  })
+
+  test('who else may write the file is said: its group, or another user that it belongs to [threats 380]', (t) => {
+    const file = join(temporaryDirectory(t), 'policy.hujson')
+    writeFileSync(file, good)
+    chmodSync(file, 0o644)
+    assert.equal(writableBy(file), null)
+    chmodSync(file, 0o664)
+    assert.match(writableBy(file) ?? '', /^The group of the policy file .* can write it, and so decides what is allowed\.$/)
+    if (process.getuid?.() !== 0) return // only root gives files away
+    chownSync(file, 1234, 0)
+    assert.match(writableBy(file) ?? '', /belongs to another user \(uid 1234\), who so decides what is allowed\.$/)
   })
 })
