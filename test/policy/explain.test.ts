@@ -23,8 +23,20 @@ const ways: [RegExp, (principal: Principal, found: string) => Principal][] = [
     (principal, tag) => ({ ...principal, tags: [...('tags' in principal ? principal.tags : []), tag] }) as Principal,
   ],
   [/ if calling from ([\d.]+)\S*\.$/, (principal, address) => ({ ...principal, address })],
-  [/ from a node with os (\S+) .*\.$/, (principal, os) => ({ ...principal, node: { ...principal.node, os } })],
+  [/ from a node (.*)\.$/, (principal, wants) => ({ ...principal, node: { ...principal.node, ...nodeThat(wants) } })],
 ]
+
+/** What a node is of which a sentence says: "with os linux (self-reported)", "whose key expires". */
+function nodeThat(wants: string) {
+  const found = (pattern: RegExp) => pattern.exec(wants)?.[1]
+  const [os, os_version, attribute] = [found(/with os (\S+)/), found(/with os_version (\S+)/), found(/with the attribute (\S+)/)]
+  return {
+    ...(os && { os }),
+    ...(os_version && { os_version }),
+    ...(attribute && { attributes: [attribute] }),
+    ...(wants.includes('whose key expires') && { key_expiry: now + 1 }),
+  }
+}
 
 /** The same of how software is brought. */
 const vias: [RegExp, string][] = [

@@ -90,7 +90,13 @@ const claims = fc
 const admin = fc.constantFrom('read', 'write').map((access) => ({ app: { admin: [{ access }] } }))
 
 const conditions = optional({
-  posture: fc.constantFrom({ os: ['linux'] }, { os: ['macOS'] }),
+  posture: fc.constantFrom<Json>(
+    { os: ['linux'] },
+    { os: ['macOS'] },
+    { os: ['linux'], os_version: '6' },
+    { attributes: ['custom:ok'] },
+    { key_expiry: 'required' },
+  ),
   expires: fc.constantFrom('2020-01-01', '2999-01-01'),
   reason: fc.constantFrom('Ticket 1.', 'Ticket 2.'),
 })
