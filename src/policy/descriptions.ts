@@ -117,7 +117,7 @@ export const descriptions: Readonly<Record<string, Teaching>> = {
   },
   'grants.app.authorize.clients': {
     description: 'With which software: names of clients, autogroup:registered, or "*" for any. Default: all that this file names.',
-    examples: [['*'], ['client:grafana']],
+    examples: [['client:grafana'], ['*']],
   },
   'grants.app.authorize.consent': {
     description: 'Whether the person is asked "always" (default), "once", or "never", which is only for software that this file names.',
@@ -199,7 +199,7 @@ export const descriptions: Readonly<Record<string, Teaching>> = {
   },
   'grants.reason': {
     description: 'Why, for people: where it is explained, and where it was nearly enough.',
-    examples: ['Ticket 4711: contractor until the end of March.'],
+    examples: ['The migration, until the end of March (ticket 4711)'],
   },
 
   tests: {
@@ -240,4 +240,16 @@ export const descriptions: Readonly<Record<string, Teaching>> = {
     description: 'What the tailnet policy sends along, under the name in "mesh_grants".',
     examples: [{ 'example.com/cap/meshidp': [{ app: { admin: [{ access: 'read' }] } }] }],
   },
+}
+
+/** What is said of the key that a path of a document ends with; undefined where it ends with a name that an admin chose, or with an item of a list. */
+export function teachingOf(path: readonly (string | number)[]): Teaching | undefined {
+  let keys = ''
+  let last = false
+  for (const segment of path) {
+    const longer = keys === '' ? String(segment) : `${keys}.${segment}`
+    last = typeof segment === 'string' && Object.hasOwn(descriptions, longer)
+    if (last) keys = longer
+  }
+  return last ? descriptions[keys] : undefined
 }

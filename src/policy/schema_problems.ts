@@ -1,5 +1,6 @@
 /** What zod finds, told in words: where it is, what was expected, and which key was perhaps meant. */
 import type * as z from 'zod'
+import { teachingOf } from './descriptions.ts'
 import { type Path, quote } from './hujson.ts'
 import { didYouMean } from './nearest.ts'
 import type { Report } from './report.ts'
@@ -31,7 +32,8 @@ export function reportSchemaIssues(report: Report, issues: readonly Issue[], roo
         })
       }
     } else if (issue.code === 'invalid_type') {
-      report.error(path, typeSentence(path, issue.expected, valueAt(root, path), whole))
+      const given = valueAt(root, path)
+      report.error(path, typeSentence(path, issue.expected, given, whole), given === undefined ? {} : { hint: exampleOf(path) })
     } else if (issue.code === 'invalid_value') {
       const given = valueAt(root, path)
       if (given === undefined) report.error(path, typeSentence(path, '', undefined, whole))
@@ -59,6 +61,13 @@ export function reportSchemaIssues(report: Report, issues: readonly Issue[], roo
 function nearestBranch({ errors }: Extract<Issue, { code: 'invalid_union' }>): readonly Issue[] | null {
   const [branch, ...others] = errors.filter((issues) => issues.every((issue) => issue.path.length > 0 || issue.code !== 'invalid_type'))
   return branch && others.length === 0 ? (branch as Issue[]) : null
+}
+
+/** What may stand there, where that is short: `For example "15m".` */
+const exampleOf = (path: Path) => () => {
+  const [example] = teachingOf(path)?.examples ?? []
+  const shown = example === undefined ? '' : JSON.stringify(example)
+  return shown.length > 0 && shown.length <= 60 ? `For example ${shown}.` : undefined
 }
 
 function typeSentence(path: Path, expected: string, given: unknown, whole: string): string {

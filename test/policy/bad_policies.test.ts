@@ -116,15 +116,35 @@ const bad: readonly [title: string, text: string, message: string, hint?: string
     '{\r  "groups": {\r    "group:a": ‸[],\r  },\r}',
     'This group is empty, so nobody would match it. Remove it, or list it in "mesh_groups" if the mesh says who is in it.',
   ],
-  ['line ends of three kinds', '{\n\r\n\r  "groups": ‸[]\n}', '"groups" must be an object, not a list.'],
-  ['tabs before it, each one column', '{\n\t\t"groups": ‸[]\n}', '"groups" must be an object, not a list.'],
+  [
+    'line ends of three kinds',
+    '{\n\r\n\r  "groups": ‸[]\n}',
+    '"groups" must be an object, not a list.',
+    'For example {"group:eng":["alice@example.com","group:oncall"]}.',
+  ],
+  [
+    'tabs before it, each one column',
+    '{\n\t\t"groups": ‸[]\n}',
+    '"groups" must be an object, not a list.',
+    'For example {"group:eng":["alice@example.com","group:oncall"]}.',
+  ],
   [
     'a character of two units before it',
     '{ "groups": { "group:\u{1F600}": ‸[] } }',
     'This group is empty, so nobody would match it. Remove it, or list it in "mesh_groups" if the mesh says who is in it.',
   ],
-  ['a comment with a brace and a quote before it', '{ // { "\n  "groups": ‸[]\n}', '"groups" must be an object, not a list.'],
-  ['a line separator, which ends no line', '{ /* \u2028 */ "groups": ‸[] }', '"groups" must be an object, not a list.'],
+  [
+    'a comment with a brace and a quote before it',
+    '{ // { "\n  "groups": ‸[]\n}',
+    '"groups" must be an object, not a list.',
+    'For example {"group:eng":["alice@example.com","group:oncall"]}.',
+  ],
+  [
+    'a line separator, which ends no line',
+    '{ /* \u2028 */ "groups": ‸[] }',
+    '"groups" must be an object, not a list.',
+    'For example {"group:eng":["alice@example.com","group:oncall"]}.',
+  ],
   [
     'a duplicate key deep inside',
     file('"grants": [{ "src": ["*"], "app": { "register": [{}] }, ‸"src": ["group:eng"] }]'),
@@ -235,7 +255,12 @@ const bad: readonly [title: string, text: string, message: string, hint?: string
   ],
   ['text instead of a policy', '‸"policy"', 'The policy must be an object, not "policy".'],
   ['null instead of a policy', '‸null', 'The policy must be an object, not null.'],
-  ['groups as a list', '{ "groups": ‸[] }', '"groups" must be an object, not a list.'],
+  [
+    'groups as a list',
+    '{ "groups": ‸[] }',
+    '"groups" must be an object, not a list.',
+    'For example {"group:eng":["alice@example.com","group:oncall"]}.',
+  ],
   ['a group that is text', '{ "groups": { "group:a": ‸"alice" } }', '"group:a" must be a list, not "alice".'],
   ['a member that is a number', '{ "groups": { "group:a": [‸1] } }', 'An item of "group:a" must be text, not 1.'],
   [
@@ -248,7 +273,7 @@ const bad: readonly [title: string, text: string, message: string, hint?: string
     '{ "groups": { ‸"group:a\u200b": ["a"] } }',
     '"group:a\u200b": A group name looks like "group:eng", without spaces, commas, quotes, stars and what nobody sees.',
   ],
-  ['mesh_groups as an object', '{ "mesh_groups": ‸{} }', '"mesh_groups" must be a list, not an object.'],
+  ['mesh_groups as an object', '{ "mesh_groups": ‸{} }', '"mesh_groups" must be a list, not an object.', 'For example ["group:support"].'],
   [
     'a mesh group without its prefix',
     '{ "mesh_groups": [‸"eng"] }',
@@ -261,7 +286,12 @@ const bad: readonly [title: string, text: string, message: string, hint?: string
     '"wiki": A name here looks like "resource:example": the prefix, then letters, digits, ".", "_", "~" or "-".',
   ],
   ['an unknown key of a resource', resource('‸"url": "https://b"'), '"url" is not a key of "resource:a".', 'Did you mean "uri"?'],
-  ['a uri that is a number', '{ "resources": { "resource:a": { "uri": ‸5, "scopes": ["a"] } } }', '"uri" must be text, not 5.'],
+  [
+    'a uri that is a number',
+    '{ "resources": { "resource:a": { "uri": ‸5, "scopes": ["a"] } } }',
+    '"uri" must be text, not 5.',
+    'For example "https://wiki.example.com/mcp".',
+  ],
   [
     'a uri without end',
     `{ "resources": { "resource:a": { "uri": ‸"https://a/${'x'.repeat(1000)}", "scopes": ["a"] } } }`,
@@ -305,7 +335,12 @@ const bad: readonly [title: string, text: string, message: string, hint?: string
     'Did you mean "ES256"?',
   ],
   ['a client that is null', '{ "clients": { "client:a": ‸null } }', '"client:a" must be an object, not null.'],
-  ['redirect URIs that are text', client('{ "redirect_uris": ‸"https://a/cb" }'), '"redirect_uris" must be a list, not "https://a/cb".'],
+  [
+    'redirect URIs that are text',
+    client('{ "redirect_uris": ‸"https://a/cb" }'),
+    '"redirect_uris" must be a list, not "https://a/cb".',
+    'For example ["https://grafana.example.com/login/generic_oauth"].',
+  ],
   [
     'a secret in the file',
     client('{ ‸"client_secret": "hunter2" }'),
@@ -334,12 +369,18 @@ const bad: readonly [title: string, text: string, message: string, hint?: string
   ['a grant that is text', '{ "grants": [‸"*"] }', 'An item of "grants" must be an object, not "*".'],
   ['a grant for nobody', '{ "grants": [‸{ "app": { "register": [{}] } }] }', '"src" is missing.'],
   ['a grant without app', '{ "grants": [‸{ "src": ["*"] }] }', '"app" is missing.'],
-  ['src that is text', '{ "grants": [{ "src": ‸"*", "app": { "register": [{}] } }] }', '"src" must be a list, not "*".'],
+  [
+    'src that is text',
+    '{ "grants": [{ "src": ‸"*", "app": { "register": [{}] } }] }',
+    '"src" must be a list, not "*".',
+    'For example ["group:eng","alice@example.com"].',
+  ],
   ['capabilities as a list', '{ "grants": [{ "src": ["*"], "app": ‸["register"] }] }', '"app" must be an object, not a list.'],
   [
     'a capability that is no list',
     '{ "grants": [{ "src": ["*"], "app": { "register": ‸{} } }] }',
     '"register" must be a list, not an object.',
+    'For example [{"via":["dcr","cimd"],"client_ttl":"30d","max_clients":20}].',
   ],
   [
     'a grant that denies',
@@ -408,9 +449,9 @@ const bad: readonly [title: string, text: string, message: string, hint?: string
     register('{ "client_ttl": ‸"P30D" }'),
     'A duration is a whole number of at most four digits and s, m, h or d, such as "90s", "12h" or "30d".',
   ],
-  ['a duration that is a number', register('{ "client_ttl": ‸3600 }'), '"client_ttl" must be text, not 3600.'],
-  ['a number in quotes', register('{ "max_clients": ‸"20" }'), '"max_clients" must be a number, not "20".'],
-  ['half a client', register('{ "max_clients": ‸1.5 }'), '"max_clients" must be a whole number, not 1.5.'],
+  ['a duration that is a number', register('{ "client_ttl": ‸3600 }'), '"client_ttl" must be text, not 3600.', 'For example "30d".'],
+  ['a number in quotes', register('{ "max_clients": ‸"20" }'), '"max_clients" must be a number, not "20".', 'For example 20.'],
+  ['half a client', register('{ "max_clients": ‸1.5 }'), '"max_clients" must be a whole number, not 1.5.', 'For example 20.'],
   ['more clients than anybody has', register('{ "max_clients": ‸1000001 }'), '"max_clients" is at most a million.'],
   ['more clients than a number can count', register('{ "max_clients": ‸9007199254740993 }'), '"max_clients" is at most a million.'],
   [
@@ -833,7 +874,12 @@ const bad: readonly [title: string, text: string, message: string, hint?: string
     '"app" must be "authorize" or "register" or "exchange" or "client_credentials" or "introspect" or "claims" or "admin", not "authorise".',
     'Did you mean "authorize"?',
   ],
-  ['scopes that are text in a grant', authorize('{ "scopes": ‸"wiki:read" }'), '"scopes" must be a list, not "wiki:read".'],
+  [
+    'scopes that are text in a grant',
+    authorize('{ "scopes": ‸"wiki:read" }'),
+    '"scopes" must be a list, not "wiki:read".',
+    'For example ["wiki:read","wiki:write"].',
+  ],
   ['a star as scope', authorize('{ "scopes": [‸"*"] }'), '"*" is not a scope of resource:wiki.'],
   [
     'a metadata document as condition',
@@ -864,7 +910,12 @@ const bad: readonly [title: string, text: string, message: string, hint?: string
   ],
   ['exchanges without a limit', exchange('"scopes": { "wiki:read": ["closed:read"] }, "max_depth": ‸17'), '"max_depth" is at most 16.'],
   ['exchanges of depth nothing', exchange('"scopes": { "wiki:read": ["closed:read"] }, "max_depth": ‸0'), '"max_depth" is at least 1.'],
-  ['an exchange of a list', exchange('"scopes": ‸["wiki:read"]'), '"scopes" must be an object, not a list.'],
+  [
+    'an exchange of a list',
+    exchange('"scopes": ‸["wiki:read"]'),
+    '"scopes" must be an object, not a list.',
+    'For example {"wiki:read":["tools:call"]}.',
+  ],
   ['an exchange of no scope', exchange('"scopes": ‸{}'), 'This "exchange" names no scope, so it gives nothing.'],
   ['an exchange that asks for nothing held', exchange('"scopes": { "wiki:read": ‸[] }'), 'This list may not be empty.'],
   // Tests
