@@ -13,7 +13,7 @@ import { overflowUser, owners } from './socket_owner.ts'
 import { isFunnelled, type Strategy, type Surroundings } from './strategy.ts'
 
 export type UserspaceOptions = {
-  /** Misses that one source address may cause in a second; each stalls tailscaled for 180 ms (S2). */
+  /** Misses that one source address may cause in a second; each stalls tailscaled for 180 ms (S2). Default 1. */
   maxMisses?: number
   /** Monotonic milliseconds. */
   elapsed?: () => number
@@ -24,7 +24,7 @@ export type UserspaceOptions = {
 }
 
 export function userspace({ whoisPort, socket }: Surroundings, options: UserspaceOptions = {}): Strategy {
-  const { maxMisses = 2, elapsed = () => performance.now(), ownersOf = owners, overflow = overflowUser } = options
+  const { maxMisses = 1, elapsed = () => performance.now(), ownersOf = owners, overflow = overflowUser } = options
   const { ownerOfFile = async (path) => (await stat(path)).uid } = options
   const misses = boundedMisses(maxMisses, elapsed)
 
@@ -42,44 +42,60 @@ export function userspace({ whoisPort, socket }: Surroundings, options: Userspac
     const [source, local, port] = [unmapped(connection.remoteAddress), unmapped(connection.localAddress), connection.remotePort]
     if (isFunnelled(connection)) return nobody('funnel', source)
     if (!isLoopback(source) || !isLoopback(local)) return nobody('not_mesh', source)
-    const missed = misses.refused(source, port)
-    if (missed) return missed
     if (!(await openedByTailscaled({ address: source, port, peerAddress: local, peerPort: connection.localPort }))) {
       return nobody('local_process', source)
     }
-    const caller = await whoisPort(source, port)
-    misses.note(source, port, caller)
-    return caller
+    return misses.ask(source, port, () => whoisPort(source, port))
   }
 }
 
-/** Remembers misses for a second by address and port, and counts them by address. In memory: a restart forgets, which costs little. */
+/**
+ * Asks about connections so that those who are nobody cannot hold up the others: misses are remembered for a second by address and port, and counted by
+ * address. In memory: a restart forgets, which costs little.
+ */
 function boundedMisses(max: number, elapsed: () => number) {
   const size = 1024
   const windowMs = 1000
   let since = elapsed()
   let recent = new Map<string, Map<number, Nobody>>()
   const hits = new Set<string>() // ports that were somebody's: those go on while strangers miss
+  const lanes = new Map<string, Promise<Caller>>() // by address, the last question about a port that was not
+
+  function refused(address: string, port: number): Nobody | undefined {
+    if (elapsed() - since > windowMs) {
+      since = elapsed()
+      recent = new Map()
+    }
+    const missed = recent.get(address)
+    const same = missed?.get(port)
+    if (same || (missed?.size ?? 0) < max) return same
+    throw new Unavailable('Too many connections that the mesh does not know; try again in a second.', { retryAfter: 1 })
+  }
+
+  function note(address: string, port: number, caller: Caller): Caller {
+    const key = `${address}:${port}`
+    hits.delete(key)
+    if (caller.principal !== null) hits.add(key)
+    else if (caller.reason === 'unknown') recent.set(address, (recent.get(address) ?? new Map()).set(port, caller))
+    if (hits.size > size) hits.delete(hits.values().next().value as string)
+    if (recent.size > size) recent.delete(recent.keys().next().value as string)
+    return caller
+  }
 
   return {
-    refused(address: string, port: number): Nobody | undefined {
-      if (elapsed() - since > windowMs) {
-        since = elapsed()
-        recent = new Map()
+    /** The answer to `question`. Throws `Unavailable` where that address has missed too often. */
+    async ask(address: string, port: number, question: () => Promise<Caller>): Promise<Caller> {
+      if (hits.has(`${address}:${port}`)) return note(address, port, await question())
+      // One after the other, or as many misses as there are strangers would be on their way before the first is counted. Who is somebody waits for
+      // 0.1 ms each; if tailscaled cannot be asked, or has missed too often, that is so for all who wait.
+      const inTurn = async () => refused(address, port) ?? note(address, port, await question())
+      const turn = lanes.get(address)?.then(inTurn) ?? inTurn()
+      lanes.set(address, turn)
+      try {
+        return await turn
+      } finally {
+        if (lanes.get(address) === turn) lanes.delete(address)
       }
-      const missed = recent.get(address)
-      if (!missed) return undefined
-      const same = missed.get(port)
-      if (same || missed.size < max || hits.has(`${address}:${port}`)) return same
-      throw new Unavailable('Too many connections that the mesh does not know; try again in a second.', { retryAfter: 1 })
-    },
-    note(address: string, port: number, caller: Caller): void {
-      const key = `${address}:${port}`
-      hits.delete(key)
-      if (caller.principal !== null) hits.add(key)
-      else if (caller.reason === 'unknown') recent.set(address, (recent.get(address) ?? new Map()).set(port, caller))
-      if (hits.size > size) hits.delete(hits.values().next().value as string)
-      if (recent.size > size) recent.delete(recent.keys().next().value as string)
     },
   }
 }

@@ -158,6 +158,40 @@ test('S2: a miss is remembered for a moment, and misses of one source are bounde
   assert.equal(await ask(3), 'unknown')
 })
 
+test('S2: strangers who come at the same moment miss one after the other, and no more often; somebody among them is answered', async () => {
+  const asked: number[] = []
+  let asking = 0
+  const known = 40_000
+  const who = strategyWith({ elapsed: () => 0 }, async (address, port) => {
+    assert.equal(++asking, 1)
+    asked.push(port)
+    await new Promise((done) => setTimeout(done, 5))
+    asking--
+    return port === known ? alice : nobody('unknown', address)
+  })
+  const callers = [known, 1, 2, 3, 4, 5, 6, 7, 8].map((remotePort) => who({ ...from('127.0.0.1'), remotePort }))
+  const [first, second, ...others] = await Promise.allSettled(callers)
+  assert.deepEqual(
+    [first, second],
+    ['somebody', 'unknown'].map((value) => ({ status: 'fulfilled', value })),
+  )
+  for (const { status } of others) assert.equal(status, 'rejected')
+  assert.deepEqual(asked, [known, 1])
+})
+
+test('S2: when tailscaled cannot be asked, those who wait hear that at once', async () => {
+  let asked = 0
+  const who = strategyWith({}, async () => {
+    asked++
+    throw new Unavailable('hangs')
+  })
+  const callers = [1, 2, 3, 4].map((remotePort) => who({ ...from('127.0.0.1'), remotePort }))
+  for (const { status } of await Promise.allSettled(callers)) assert.equal(status, 'rejected')
+  assert.equal(asked, 1)
+  await assert.rejects(who({ ...from('127.0.0.1'), remotePort: 1 }), Unavailable)
+  assert.equal(asked, 2, 'who comes later is asked about again')
+})
+
 test('userspace mode is found by the status, and asks by address and port with proto=tcp [threats 325]', async (t) => {
   const asked: string[] = []
   const server = await startLocalApi(t, ({ url = '' }, response) => {

