@@ -107,6 +107,8 @@ export async function listen(app: FastifyInstance, config: Config, { identity, g
   const tls = certificateOf(config)
   await app.ready()
   const open = new Map<string, HttpServer>()
+  const awaited = new Set<string>() // addresses that are not there yet, as the log knows by now
+  const leaving = new Set<Promise<void>>()
   let closed = false
   const answer: RequestListener = (request, response) => {
     if (isTooMuch(request.socket, response)) return
@@ -127,19 +129,30 @@ export async function listen(app: FastifyInstance, config: Config, { identity, g
       throw new ConfigError(
         'On a mesh address meshidp speaks https only. Name the certificate in "listen.tls_certificate_file" and "listen.tls_key_file", or put it behind tailscale serve ("identity": "serve").',
       )
-    for (const place of places(config, mesh)) {
-      const name = place.path ?? `${place.host}:${place.port}`
+    const wanted = new Map(places(config, mesh).map((place) => [place.path ?? `${place.host}:${place.port}`, place]))
+    for (const [name, place] of wanted) {
       if (open.has(name)) continue
       const server = make()
       try {
         await opened(server, place)
         open.set(name, server)
+        awaited.delete(name)
         log.info({ address: name }, `listening on ${name}`)
       } catch (cause) {
         if ((cause as NodeJS.ErrnoException).code !== 'EADDRNOTAVAIL') throw inWords(cause as NodeJS.ErrnoException, name)
-        log.warn({ address: name }, `${name} is not an address of this machine yet; trying again`)
+        if (!awaited.has(name)) log.warn({ address: name }, `${name} is not an address of this machine yet; trying until it is`)
+        awaited.add(name)
       }
     }
+    // While the mesh is down its addresses are away for a while only; a listener on one goes on when it is back.
+    if (mesh.running) for (const name of open.keys()) if (!wanted.has(name)) leave(name)
+  }
+
+  function leave(name: string): void {
+    const going = closeGracefully(open.get(name) as HttpServer).finally(() => leaving.delete(going))
+    leaving.add(going)
+    open.delete(name)
+    log.info({ address: name }, `no longer listening on ${name}: this node has another address now`)
   }
 
   async function again(): Promise<void> {
@@ -158,7 +171,7 @@ export async function listen(app: FastifyInstance, config: Config, { identity, g
       closed = true
       clearTimeout(timer)
       gate.stop()
-      await Promise.all([...open.values()].map(closeGracefully))
+      await Promise.all([...leaving, ...[...open.values()].map(closeGracefully)])
     },
   }
 }

@@ -4,6 +4,12 @@ import { BlockList, isIP, SocketAddress } from 'node:net'
 /** Tailscale's carrier-grade NAT range and its ULA prefix: nobody else on the mesh may have these. */
 export const meshRanges: readonly string[] = ['100.64.0.0/10', 'fd7a:115c:a1e0::/48']
 
+/**
+ * Left out of it by Tailscale, for virtual machines of ChromeOS: nodes have no such addresses, and tailscaled's firewall lets them in from other interfaces,
+ * so that a host on the LAN may come with one.
+ */
+export const exceptedRanges: readonly string[] = ['100.115.92.0/23']
+
 /** "::ffff:100.64.0.5" → "100.64.0.5", as a `[::]` listener sees IPv4 peers (RFC 4291 §2.5.5.2); all else as it came. */
 export const unmapped = (address: string) => (address.startsWith('::ffff:') && address.includes('.') ? address.slice(7) : address)
 

@@ -1,7 +1,7 @@
 /** Identity, put together: the LocalAPI, the state of the mesh, a moment's memory, and the strategy that fits. */
 import { Unavailable } from '../oauth/error.ts'
 import type { Caller } from '../oauth/principal.ts'
-import { inRanges, meshRanges } from './address.ts'
+import { exceptedRanges, inRanges, meshRanges } from './address.ts'
 import type { StatusAnswer } from './answers.ts'
 import type { Identity, MeshStatus } from './identity.ts'
 import { openLocalApi } from './local_api.ts'
@@ -43,7 +43,8 @@ export type IdentityOptions = {
 /** Resolves once the mesh was asked, also where it is dark: `status` says so, requests get 503, and it recovers by itself. */
 export async function createIdentity(options: IdentityOptions): Promise<Identity> {
   const { socket, ranges = meshRanges, allowSelf = false, cacheMs = 1000, now, refuses, poll, deadlineMs = 1500, log } = options
-  const isMesh = inRanges(ranges)
+  const [isInside, isExcepted] = [inRanges(ranges), inRanges(exceptedRanges)]
+  const isMesh = (address: string) => isInside(address) && !isExcepted(address)
   const api = openLocalApi({ socket, deadlineMs })
 
   async function whois(query: string, address: string, proto?: 'tcp'): Promise<Caller> {

@@ -45,7 +45,7 @@ test('S1: the connection must end at a mesh address that this node has now', asy
   assert.equal(await who(identity, { ...from('127.0.0.2'), localAddress: '127.0.0.10' }), 'alice@example.com')
 })
 
-test('the real ranges: 100.64.0.0/10 and fd7a:115c:a1e0::/48, and nothing beside them', async (t) => {
+test('the real ranges: 100.64.0.0/10 without 100.115.92.0/23, and fd7a:115c:a1e0::/48; nothing beside them', async (t) => {
   const asked: string[] = []
   const server = await startLocalApi(t, ({ url = '' }, response) => {
     if (url.includes('status')) return void response.end('{"BackendState":"Running","Self":{"ID":"1","TailscaleIPs":["100.64.0.1"]}}')
@@ -53,8 +53,20 @@ test('the real ranges: 100.64.0.0/10 and fd7a:115c:a1e0::/48, and nothing beside
     response.writeHead(404).end()
   })
   const identity = await identityOn(t, server.socket, { ranges: meshRanges })
-  const inside = ['100.64.0.0', '100.127.255.255', 'fd7a:115c:a1e0::1', 'fd7a:115c:a1e0:ffff::1']
-  const outside = ['100.63.255.255', '100.128.0.0', '127.0.0.1', '10.0.0.1', '::1', 'fd7a:115c:a1e1::1', 'fe80::1%eth0', '', 'x']
+  const inside = ['100.64.0.0', '100.127.255.255', '100.115.91.255', '100.115.94.0', 'fd7a:115c:a1e0::1', 'fd7a:115c:a1e0:ffff::1']
+  const outside = [
+    '100.63.255.255',
+    '100.128.0.0',
+    '100.115.92.0',
+    '100.115.93.255',
+    '127.0.0.1',
+    '10.0.0.1',
+    '::1',
+    'fd7a:115c:a1e1::1',
+    'fe80::1%eth0',
+    '',
+    'x',
+  ]
   for (const source of [...inside, ...outside]) {
     const reason = await who(identity, { ...from(source), localAddress: '100.64.0.1' })
     assert.equal(reason, inside.includes(source) ? 'unknown' : 'not_mesh', source)

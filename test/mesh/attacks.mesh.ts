@@ -22,10 +22,7 @@ import { meshidp } from '../support/program.ts'
 import { freePort, temporaryDirectory } from '../support/start.ts'
 import { eventually, type Machine, mesh } from './mesh.ts'
 import { header, naive, whoisOf } from './naive.ts'
-import { document, policy, provider } from './provider.ts'
-
-/** What the home page says of whoever asks for it. */
-const whoIn = (page: string): string => /You are <strong>([^<]*)/.exec(page)?.[1] ?? /you are nobody\. ([^<]*)/.exec(page)?.[1] ?? page
+import { document, policy, provider, whoIn } from './provider.ts'
 
 const inWords = {
   local: /was opened by a process of this machine, not by tailscaled/,

@@ -1,7 +1,10 @@
-/** A real mesh for one test file: a control plane, and a tailscaled in userspace mode for each machine. It runs in the namespace that run.ts makes. */
+/**
+ * A real mesh for one test file: a control plane, and a tailscaled for each machine, in userspace mode or with TUN devices on a LAN. It runs in the
+ * namespace that run.ts makes.
+ */
 import { type ChildProcess, execFile, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdirSync, openSync, writeFileSync } from 'node:fs'
+import { mkdirSync, openSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import type { TestContext } from 'node:test'
@@ -11,6 +14,7 @@ import { type Dispatcher, ProxyAgent, fetch as undiciFetch } from 'undici'
 import { selfSigned } from '../support/certificate.ts'
 import { freePort, temporaryDirectory } from '../support/start.ts'
 import { binaries } from './binaries.ts'
+import type { Host, Lan } from './lan.ts'
 
 export const domain = 'mesh.test'
 
@@ -32,6 +36,8 @@ export type Machine = {
   address: string
   /** Of its tailscaled's LocalAPI. */
   socket: string
+  /** Where it is, if that is a host on a LAN. */
+  on?: Host
   /** PEM files of the certificate for `host`, which its tailscaled serves, too. */
   certificate: { cert: string; key: string }
   /** The way through this machine's own tailscaled, for undici; it believes every certificate. */
@@ -46,6 +52,8 @@ export type Machine = {
   kill: () => Promise<void>
   /** Starts it again, after `kill`. */
   start: () => Promise<void>
+  /** Kills it, has it forget which node it was, and joins as another one. Resolves with the new address. */
+  joinAnew: () => Promise<string>
 }
 
 export type Mesh = {
@@ -75,12 +83,16 @@ export async function eventually<T>(what: string, look: () => Promise<T> | T, pa
   }
 }
 
-/** Starts the mesh, and resolves when every machine is in it and knows all others. It ends with the test. */
-export async function mesh(t: TestContext, document: MeshDocument): Promise<Mesh> {
+/**
+ * Starts the mesh, and resolves when every machine is in it and knows all others. It ends with the test. With a LAN its machines have TUN devices: the first
+ * one in the test's own namespace, the others on hosts of theirs.
+ */
+export async function mesh(t: TestContext, document: MeshDocument, { lan }: { lan?: Lan } = {}): Promise<Mesh> {
   const directory = temporaryDirectory(t)
   const port = await freePort()
-  const control = `http://127.0.0.1:${port}`
-  const lab = spawn(join(binaries(), 'lab'), [`-port=${port}`, `-domain=${domain}`], { stdio: ['ignore', 'pipe', 'inherit'] })
+  const ip = lan?.here.address ?? '127.0.0.1'
+  const control = `http://${ip}:${port}`
+  const lab = spawn(join(binaries(), 'lab'), [`-ip=${ip}`, `-port=${port}`, `-domain=${domain}`], { stdio: ['ignore', 'pipe', 'inherit'] })
   t.after(() => ended(lab))
   await once(createInterface({ input: lab.stdout }), 'line')
 
@@ -93,7 +105,8 @@ export async function mesh(t: TestContext, document: MeshDocument): Promise<Mesh
 
   const machines = new Map<string, Machine>()
   const joining = async (name: string) => {
-    const machine = await joined(t, { directory: join(directory, name), name, control })
+    const host = machines.size === 0 ? lan?.here : await lan?.host()
+    const machine = await joined(t, { directory: join(directory, name), name, control, host })
     machines.set(name, machine)
     return machine
   }
@@ -128,9 +141,9 @@ async function ended(child: ChildProcess): Promise<void> {
   await once(child, 'exit')
 }
 
-type Joining = { directory: string; name: string; control: string }
+type Joining = { directory: string; name: string; control: string; host: Host | undefined }
 
-async function joined(t: TestContext, { directory, name, control }: Joining): Promise<Machine> {
+async function joined(t: TestContext, { directory, name, control, host: on }: Joining): Promise<Machine> {
   const host = `${name}.${domain}`
   const socket = join(directory, 'tailscaled.sock')
   const certificate = { cert: join(directory, 'certs', `${host}.crt`), key: join(directory, 'certs', `${host}.key`) }
@@ -139,11 +152,19 @@ async function joined(t: TestContext, { directory, name, control }: Joining): Pr
   writeFileSync(certificate.cert, cert)
   writeFileSync(certificate.key, key, { mode: 0o600 })
 
-  const proxy = await freePort()
-  const options = ['--tun=userspace-networking', '--no-logs-no-support', '--port=0', `--statedir=${directory}`, `--socket=${socket}`]
+  const proxy = `${on?.address ?? '127.0.0.1'}:${await freePort()}`
+  const options = [
+    '--no-logs-no-support',
+    '--port=0',
+    `--statedir=${directory}`,
+    `--socket=${socket}`,
+    `--outbound-http-proxy-listen=${proxy}`,
+  ]
+  const tun = on ? 'tailscale0' : 'userspace-networking'
+  const [program, ...args] = [...(on?.under ?? []), join(binaries(), 'tailscaled'), `--tun=${tun}`, ...options] as [string, ...string[]]
   let child: ChildProcess
   const start = async () => {
-    child = spawn(join(binaries(), 'tailscaled'), [...options, `--outbound-http-proxy-listen=127.0.0.1:${proxy}`], {
+    child = spawn(program, args, {
       stdio: ['ignore', 'ignore', openSync(join(directory, 'log'), 'a')],
       env: { ...process.env, ...quiet },
     })
@@ -153,17 +174,22 @@ async function joined(t: TestContext, { directory, name, control }: Joining): Pr
     (await promisify(execFile)(join(binaries(), 'tailscale'), [`--socket=${socket}`, ...args], { env: { ...process.env, ...quiet } }))
       .stdout
   t.after(() => ended(child))
-  await start()
-  await tailscale('up', `--login-server=${control}`, `--hostname=${name}`, '--accept-dns=false', '--timeout=30s')
-  const [address = ''] = (await tailscale('ip', '-4')).split('\n')
+  const startAndJoin = async () => {
+    await start()
+    await tailscale('up', `--login-server=${control}`, `--hostname=${name}`, '--accept-dns=false', '--timeout=30s')
+    const [address = ''] = (await tailscale('ip', '-4')).split('\n')
+    return address
+  }
+  const address = await startAndJoin()
 
-  const dispatcher = new ProxyAgent({ uri: `http://127.0.0.1:${proxy}`, proxyTunnel: true, requestTls: { rejectUnauthorized: false } })
+  const dispatcher = new ProxyAgent({ uri: `http://${proxy}`, proxyTunnel: true, requestTls: { rejectUnauthorized: false } })
   t.after(() => dispatcher.destroy())
   return {
     name,
     host,
     address,
     socket,
+    ...(on && { on }),
     certificate,
     dispatcher,
     fetch: ((input: string, init?: RequestInit) => undiciFetch(input, { ...init, dispatcher } as never)) as unknown as typeof fetch,
@@ -171,5 +197,10 @@ async function joined(t: TestContext, { directory, name, control }: Joining): Pr
     signal: (signal) => void child.kill(signal),
     kill: () => ended(child),
     start,
+    async joinAnew() {
+      await ended(child)
+      rmSync(join(directory, 'tailscaled.state'))
+      return startAndJoin()
+    },
   }
 }

@@ -87,3 +87,7 @@ export async function provider(
     at: ({ dispatcher, address }) => personBy(dispatcher, issuer, address),
   }
 }
+
+/** What the home page says of whoever asks for it: a login name, or why they are nobody. */
+export const whoIn = (page: string): string =>
+  /You are <strong>([^<]*)/.exec(page)?.[1] ?? /you are nobody\. ([^<]*)/.exec(page)?.[1] ?? page
