@@ -16,7 +16,7 @@ const home = (person: Person, query = '') => person.send(`/${query}`)
 const end = ({ issuer }: Started, person: Person, authorization: string) =>
   person.send('/authorizations/end', { form: { authorization }, headers: ours(issuer) })
 
-test('The home page lists a person\u2019s own live sign-ins, twenty at a time, escaped; of others nothing [threats 73, 400, 401]', async (t) => {
+test('The home page lists a person’s own live sign-ins, twenty at a time, escaped; of others nothing [threats 73, 400, 401]', async (t) => {
   const started = await start(t)
   const { alice, bob, ci, mallory } = started
   const client = await alice.register({ client_name: '<img src=x onerror=alert(1)>' })
