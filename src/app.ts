@@ -142,7 +142,8 @@ function mount(app: FastifyInstance, deps: Deps, endpoint: Endpoint): void {
       url: endpoint.path,
       config,
       // Refused before its body is looked at.
-      onRequest: (_request, _reply, done) => done(new OAuthError('method_not_allowed', `Use ${allow} here.`, { headers: { allow } })),
+      onRequest: (_request, _reply, done) =>
+        done(new OAuthError('method_not_allowed', `Use ${allow.replaceAll(', ', ' or ')} here.`, { headers: { allow } })),
       handler: () => undefined,
     })
   if (endpoint.cors)
