@@ -3,6 +3,7 @@ import { isOfPolicy } from './clients/find.ts'
 import type { Deps } from './deps.ts'
 import { allInWords } from './load_policy.ts'
 import { expiryWarnings } from './policy/index.ts'
+import { type Rounds, startRounds } from './rounds.ts'
 import { deleteClient, deleteUnusedClient, forgetClient } from './store/clients.ts'
 import { neverRedeemed } from './store/codes.ts'
 import { type PruneRule, pruneExpired } from './store/prune.ts'
@@ -84,8 +85,7 @@ export function tellOfExpiry({ log, config, policy, now }: Pick<Deps, 'log' | 'c
 }
 
 /** Every minute, until stopped; stopped it is when the last round is over. Failures are logged; the next minute tries again. */
-export function startJanitor(deps: Deps, every = 60_000): { stop: () => Promise<void> } {
-  let round = Promise.resolve()
+export function startJanitor(deps: Deps, every = 60_000): Rounds {
   let looked = 0
   let told = deps.now() // the policy was loaded just now
   async function clean(): Promise<void> {
@@ -105,14 +105,5 @@ export function startJanitor(deps: Deps, every = 60_000): { stop: () => Promise<
       deps.log.warn({ err: error }, 'could not remove what has ended; trying again in a minute')
     }
   }
-  const timer = setInterval(() => {
-    round = round.then(clean)
-  }, every)
-  timer.unref()
-  return {
-    stop() {
-      clearInterval(timer)
-      return round
-    },
-  }
+  return startRounds(every, clean)
 }

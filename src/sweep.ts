@@ -8,6 +8,7 @@ import type { ActivePolicy, Deps } from './deps.ts'
 import { momentInWords } from './http/duration.ts'
 import type { Present } from './identity/identity.ts'
 import { Unavailable } from './oauth/error.ts'
+import { type Rounds, startRounds } from './rounds.ts'
 import {
   type Authorization,
   endAuthorization,
@@ -159,8 +160,7 @@ const pace = 15
  * Looks every `every` milliseconds whether a round is due, until stopped; stopped it is when the last round is over. A round is due after the mesh said
  * something, when somebody may be gone for sure or a key expires, and at the start. Failures are logged, and tried again.
  */
-export function startSweep(deps: Deps, every = 5000): { stop: () => Promise<void> } {
-  let round = Promise.resolve()
+export function startSweep(deps: Deps, every = 5000): Rounds {
   let heard = -1
   let swept = Number.NEGATIVE_INFINITY
   let due: number | null = null
@@ -178,15 +178,5 @@ export function startSweep(deps: Deps, every = 5000): { stop: () => Promise<void
       if (!(error instanceof Unavailable)) deps.log.warn({ err: error }, 'could not look for people who are gone; trying again in a moment')
     }
   }
-
-  const timer = setInterval(() => {
-    round = round.then(look)
-  }, every)
-  timer.unref()
-  return {
-    stop() {
-      clearInterval(timer)
-      return round
-    },
-  }
+  return startRounds(every, look)
 }
