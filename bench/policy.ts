@@ -5,7 +5,7 @@ import { run } from './child.ts'
 import { canPin, MEASURED_CORE } from './machine.ts'
 import { median } from './measured.ts'
 import type { Options } from './options.ts'
-import type { PolicyFigures } from './policy/process.ts'
+import type { Asking, PolicyFigures } from './policy/process.ts'
 import { HER_GRANTS, HER_GROUPS, policyText } from './policy/world.ts'
 import { targetsOf } from './report.ts'
 import { fixed, table, whole } from './table.ts'
@@ -57,12 +57,17 @@ const command = [
 
 function together(figures: readonly PolicyFigures[]): PolicyFigures {
   const of = (pick: (each: PolicyFigures) => number) => median(figures.map(pick))
+  const asking = (pick: (each: PolicyFigures) => Asking): Asking => ({
+    p50: of((each) => pick(each).p50),
+    p99: of((each) => pick(each).p99),
+  })
   return {
     compile_ms: of((each) => each.compile_ms),
     kept: of((each) => each.kept),
     resident: of((each) => each.resident),
-    allowed: { p50: of(({ allowed }) => allowed.p50), p99: of(({ allowed }) => allowed.p99) },
-    denied: { p50: of(({ denied }) => denied.p50), p99: of(({ denied }) => denied.p99) },
+    allowed: asking(({ allowed }) => allowed),
+    denied: asking(({ denied }) => denied),
+    hopeless: asking(({ hopeless }) => hopeless),
   }
 }
 
@@ -71,15 +76,19 @@ export function policyReport({ cpu, node, pinned, policies, verdicts }: PolicyRe
   const lines = [
     `${cpu}, Node ${node}${pinned ? '' : '; NOT pinned to a core: the figures are worth little'}`,
     `${whole(GROUPS)} groups with ${whole(MEMBERS)} members. Who asks is in ${HER_GROUPS} groups, which ${HER_GRANTS} grants at the same resource name;`,
-    'half of the grants for others are at that resource too. Whoever is denied is in no group, and hears of near misses.',
+    'half of the grants for others are at that resource too. Denied is somebody in no group, who hears of near misses; hopeless is what she asks',
+    'for a scope that no grant gives.',
     '',
     ...table([
-      ['grants for others', 'MiB of text', 'compile ms', 'MiB kept', 'MiB resident', 'allowed p50 µs', 'p99 µs', 'denied p50 µs', 'p99 µs'],
-      ...Array.from(policies, ([others, { bytes, compile_ms, kept, resident, allowed, denied }]) => [
+      [
+        ...['grants for others', 'MiB of text', 'compile ms', 'MiB kept', 'MiB resident'],
+        ...['allowed p50 µs', 'p99 µs', 'denied p50 µs', 'p99 µs', 'hopeless p50 µs', 'p99 µs'],
+      ],
+      ...Array.from(policies, ([others, { bytes, compile_ms, kept, resident, allowed, denied, hopeless }]) => [
         whole(others),
         fixed(bytes / 1024 / 1024),
         whole(compile_ms),
-        ...[kept, resident, allowed.p50, allowed.p99, denied.p50, denied.p99].map(fixed),
+        ...[kept, resident, ...[allowed, denied, hopeless].flatMap(({ p50, p99 }) => [p50, p99])].map(fixed),
       ]),
     ]),
     '',

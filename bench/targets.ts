@@ -135,6 +135,8 @@ export function policyVerdicts(least: PolicyFigures, most: PolicyFigures): Verdi
     atMost('memory that it adds, with what is left to sweep up', most.resident, POLICY_MIB, 'MiB'),
     atMost('evaluate, allowed, p50', most.allowed.p50, EVALUATE_US, 'µs'),
     atMost('evaluate, denied, p50', most.denied.p50, EVALUATE_US, 'µs'),
+    atMost('evaluate, hopeless, p50', most.hopeless.p50, EVALUATE_US, 'µs'),
     atMost('allowed, p50, most grants of others to fewest', most.allowed.p50 / least.allowed.p50, GRANTS_OF_OTHERS, ''),
+    atMost('denied, p50, most grants of others to fewest', most.denied.p50 / least.denied.p50, GRANTS_OF_OTHERS, ''),
   ]
 }

@@ -55,8 +55,8 @@ export function policyText({ others, groups, members }: { others: number; groups
   )
 }
 
-/** What she asks, and what somebody asks who is in no group. */
-export function question(login: string): Asked {
+/** What she asks, or somebody who is in no group. */
+export function question(login: string, scopes: readonly string[] = ['read', 'write']): Asked {
   const node = { id: 'n1', name: 'laptop', addresses: ['100.64.0.1'], key_expiry: null, os: 'linux', os_version: null }
   return {
     app: 'authorize',
@@ -73,6 +73,6 @@ export function question(login: string): Asked {
     },
     client: { client_id: 'client:app-0', name: 'client:app-0' },
     resource: RESOURCE,
-    scopes: ['read', 'write'],
+    scopes,
   }
 }

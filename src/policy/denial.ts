@@ -1,5 +1,5 @@
 /** A refusal told in words: why, and what is missing. The same conditions as in evaluate are asked, one by one. */
-import { failing, hasExpired, type Inquiry, reached } from './inquiry.ts'
+import { hasExpired, type Inquiry, reached } from './inquiry.ts'
 import type { Resource } from './policy.ts'
 import { hasPosture, missingPosture } from './posture.ts'
 import type { Engine, Grant } from './rules.ts'
@@ -9,7 +9,7 @@ import type { Asked, ClientFacts, DenialReason, Denied } from './verdict.ts'
 /** More near misses than this would be a listing of the policy. */
 const most = 5
 /** Rules that are looked at for near misses: a refusal shall not cost more the more grants there are for others. */
-const mostRules = 1000
+const mostRules = 300
 
 /** A refusal that no grant could have turned. */
 export const refused = (asked: Asked, reason: DenialReason): Denied => ({
@@ -31,17 +31,19 @@ export function denied<R extends { grant: Grant }>(
   resource: Resource | null,
   mending: readonly Inquiry<R>[] = [inquiry],
 ): Denied {
-  const failures = reached(inquiry).map((rule) => failing(inquiry, rule))
-  const reason = reasonOf(failures)
+  const reason = reasonOf(inquiry)
   return { allowed: false, reason, sentence: sentence(asked, reason, resource), ...nearMisses(engine, asked, mending) }
 }
 
 /** The conditions that are about the software rather than about what it asks for. */
 const aboutClient = new Set(['client', 'via', 'hosts', 'confidential', 'actor'])
 
-function reasonOf(failures: readonly string[][]): DenialReason {
-  if (failures.length === 0) return 'no_grant'
-  return failures.some((names) => names.length > 0 && names.every((name) => aboutClient.has(name))) ? 'client' : 'scope'
+function reasonOf<R extends { grant: Grant }>(inquiry: Inquiry<R>): DenialReason {
+  const rules = reached(inquiry)
+  if (rules.length === 0) return 'no_grant'
+  const others = Object.entries(inquiry.conditions).flatMap(([name, holds]) => (aboutClient.has(name) ? [] : holds))
+  const all = Object.values(inquiry.conditions)
+  return rules.some((rule) => others.every((holds) => holds(rule)) && !all.every((holds) => holds(rule))) ? 'client' : 'scope'
 }
 
 /** Who asks, as people call them. What asks for itself is a tagged node or a client. */
@@ -122,34 +124,62 @@ function nearMisses<R extends { grant: Grant }>(
 ): Pick<Denied, 'near' | 'reasons'> {
   const found = new Set<string>()
   const grants = new Set<Grant>()
-  for (const { inquiry, rule } of inquiries.flatMap(rulesOf)) {
-    const { grant } = rule
-    const missing = failing(inquiry, rule)
-    if (!inquiry.keys.some((key) => grant.keys.has(key))) missing.push('src')
-    if (!hasPosture(grant.posture, inquiry.principal)) missing.push('posture')
-    if (hasExpired(grant, inquiry.now)) missing.push('expires')
-    if (missing.length !== 1) continue
-    for (const sentence of whatIsMissing(engine, asked, rule, missing[0])) {
-      found.add(sentence)
-      grants.add(grant)
+  for (const inquiry of inquiries) {
+    const conditions = conditionsOf(inquiry)
+    for (const rule of rulesAt(inquiry)) {
+      const missing = onlyMissing(conditions, rule)
+      if (missing === null) continue
+      for (const sentence of whatIsMissing(engine, asked, rule, missing)) {
+        found.add(sentence)
+        grants.add(rule.grant)
+      }
+      if (found.size >= most) return { near: [...found].slice(0, most), reasons: reasonsOf(grants) }
     }
-    if (found.size >= most) break
   }
-  return { near: [...found].slice(0, most), reasons: reasonsOf(grants) }
+  return { near: [...found], reasons: reasonsOf(grants) }
 }
 
 /** The rules at the targets of an inquiry, whoever they are for. */
-const rulesOf = <R extends { grant: Grant }>(inquiry: Inquiry<R>) =>
-  inquiry.targets.flatMap((target) =>
-    inquiry.shelves.flatMap((shelf) => (shelf.get(target)?.all.slice(0, mostRules) ?? []).map((rule) => ({ inquiry, rule }))),
-  )
+function* rulesAt<R>({ shelves, targets }: Inquiry<R>): Generator<R> {
+  let left = mostRules
+  for (const target of targets) {
+    for (const shelf of shelves) {
+      for (const rule of shelf.get(target)?.all ?? []) {
+        if (left-- === 0) return
+        yield rule
+      }
+    }
+  }
+}
 
-function whatIsMissing(
-  engine: Engine,
-  asked: Asked,
-  rule: { grant: Grant; via?: ReadonlySet<string> },
-  condition: string | undefined,
-): string[] {
+/** What a person can do something about. */
+const mendable = new Set(['via', 'posture', 'expires', 'src'])
+
+type Condition<R> = [name: string, holds: (rule: R) => boolean]
+
+/** All conditions of a rule, those of its grant last: `src` is what most rules lack. */
+function conditionsOf<R extends { grant: Grant }>({ conditions, keys, principal, now }: Inquiry<R>): Condition<R>[] {
+  const own = new Set(keys)
+  return [
+    ...Object.entries(conditions),
+    ['posture', ({ grant }) => hasPosture(grant.posture, principal)],
+    ['expires', ({ grant }) => !hasExpired(grant, now)],
+    ['src', ({ grant }) => !own.isDisjointFrom(grant.keys)],
+  ]
+}
+
+/** The one condition that does not hold; null where that is none, several, or one that nobody can mend. */
+function onlyMissing<R>(conditions: readonly Condition<R>[], rule: R): string | null {
+  let missing: string | null = null
+  for (const [name, holds] of conditions) {
+    if (holds(rule)) continue
+    if (missing !== null || !mendable.has(name)) return null
+    missing = name
+  }
+  return missing
+}
+
+function whatIsMissing(engine: Engine, asked: Asked, rule: { grant: Grant; via?: ReadonlySet<string> }, condition: string): string[] {
   const { grant, via = [] } = rule
   const subject = subjectOf(asked)
   const match = `${subject} would match ${grant.label}`

@@ -45,12 +45,12 @@ function authorize(engine: Engine, asked: Extract<Asked, { app: 'authorize' }>, 
   const atResource = resource && {
     ...common,
     targets: [resource.name],
-    conditions: { client: admitted, scope: (rule: AuthorizeRule) => api.length === 0 || gives(rule, api) },
+    conditions: { scope: (rule: AuthorizeRule) => api.length === 0 || gives(rule, api), client: admitted },
   }
   const atClient = {
     ...common,
     targets: [isNamed(engine, client) ? client.name : registered],
-    conditions: { client: admitted, scope: (rule: AuthorizeRule) => gives(rule, identity) },
+    conditions: { scope: (rule: AuthorizeRule) => gives(rule, identity), client: admitted },
   }
 
   const best = mostLenient([...(atResource ? passing(atResource) : []), ...(identity.length > 0 ? passing(atClient) : [])])

@@ -35,10 +35,6 @@ export function passing<R extends { grant: Grant }>(inquiry: Inquiry<R>): R[] {
   return reached(inquiry).filter((rule) => conditions.every((holds) => holds(rule)))
 }
 
-/** Names of the capability's own conditions that don't hold. */
-export const failing = <R>({ conditions }: Inquiry<R>, rule: R): string[] =>
-  Object.entries(conditions).flatMap(([name, holds]) => (holds(rule) ? [] : [name]))
-
 /** A grant that expires needs to be told the time. */
 export const hasExpired = ({ expires }: Grant, now: number | undefined): boolean =>
   expires !== null && !(now !== undefined && now < expires)

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { type Figures, quantile } from '../../bench/load/drive.ts'
 import { type Measured, median, together } from '../../bench/measured.ts'
-import { floodVerdicts, notJudged, verdicts } from '../../bench/targets.ts'
+import { floodVerdicts, notJudged, policyVerdicts, verdicts } from '../../bench/targets.ts'
 
 const figures = (rate: number, p99: number): Figures => ({
   operations: rate,
@@ -112,6 +112,25 @@ test('under a flood the workload that suffered most is judged, for each stranger
     ],
   )
   assert.equal(floodVerdicts(strangers, null).length, 4)
+})
+
+test('a large policy is judged by what it takes, and by what grants for others cost whoever asks', () => {
+  const policy = (allowed: number, denied: number, compile_ms: number) => {
+    const asking = (p50: number) => ({ p50, p99: p50 })
+    return { compile_ms, kept: 1, resident: 99, allowed: asking(allowed), denied: asking(denied), hopeless: asking(51) }
+  }
+  assert.deepEqual(
+    policyVerdicts(policy(20, 5, 1), policy(29, 8, 1001)).map(({ figure, met }) => [figure, met]),
+    [
+      [1001, false],
+      [99, true],
+      [29, true],
+      [8, true],
+      [51, false],
+      [1.45, true],
+      [1.6, false],
+    ],
+  )
 })
 
 test('rounds become one figure by their median, errors by their sum', () => {

@@ -757,6 +757,18 @@ test('what lacks two things is no near miss', () => {
   assert.deepEqual(verdict.near, [])
 })
 
+test('a refusal costs no more with more grants for others: near misses are sought among 300 of those at the target', () => {
+  const near = (others: number) => {
+    const grants = [
+      ...Array<string>(others).fill(grant('bob@example.com', null, '"register": [{}]')),
+      grant('group:constructor', null, '"register": [{}]'),
+    ]
+    return denied(policy(...grants), register()).near
+  }
+  assert.deepEqual(near(299), ['alice@example.com would match grant 300 if in group:constructor.'])
+  assert.deepEqual(near(300), [])
+})
+
 test('of grants that give a scope on the same terms, the first is the one that gave it', () => {
   const made = policy(grant('group:eng', 'resource:open', use), grant('*', 'resource:open', use))
   assert.deepEqual(allowed(made, authorize()).grants, [0])
