@@ -1,6 +1,7 @@
 /** argv → command; the only reader of the process. */
 import { once } from 'node:events'
 import { createInterface } from 'node:readline/promises'
+import { stripVTControlCharacters } from 'node:util'
 import { Refused } from './cli/ask.ts'
 import { type Terminal, Unusable, UsageError } from './cli/command.ts'
 import { run } from './cli/index.ts'
@@ -19,12 +20,18 @@ async function question(text: string): Promise<string> {
   }
 }
 
+/** Whoever reads along may have seen enough, as `head` has: that is no fault. */
+for (const stream of [process.stdout, process.stderr])
+  stream.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code !== 'EPIPE') throw error
+  })
+
 const terminal: Terminal = {
   env: process.env,
   interactive: process.stdout.isTTY === true,
   columns: process.stdout.columns,
   write: (text) => void process.stdout.write(text),
-  writeError: (text) => void process.stderr.write(text),
+  writeError: (text) => void process.stderr.write(process.stderr.isTTY ? text : stripVTControlCharacters(text)),
   question: process.stdin.isTTY && process.stdout.isTTY ? question : undefined,
   untilStopped: (onReload) =>
     new Promise((resolve) => {

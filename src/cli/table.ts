@@ -1,4 +1,5 @@
 /** Rows for people: aligned columns, no frames. */
+import { widthOf } from './width.ts'
 
 /** What stands where there is nothing. */
 export const nothing = '–'
@@ -8,10 +9,10 @@ export const nothing = '–'
  * lines that fit.
  */
 export function table(head: readonly string[], rows: readonly (readonly string[])[], columns = Number.POSITIVE_INFINITY): string {
-  const widths = head.map((title, at) => Math.max(title.length, ...rows.map((row) => row[at]?.length ?? 0)))
+  const widths = head.map((title, at) => Math.max(title.length, ...rows.map((row) => widthOf(row[at] ?? ''))))
   const line = (cells: readonly string[]) =>
     cells
-      .map((cell, at) => cell.padEnd(widths[at] ?? 0))
+      .map((cell, at) => cell + ' '.repeat(Math.max(0, (widths[at] ?? 0) - widthOf(cell))))
       .join('  ')
       .trimEnd()
   const width = widths.reduce((sum, one) => sum + one + 2, -2)

@@ -153,7 +153,7 @@ function* rulesAt<R>({ shelves, targets }: Inquiry<R>): Generator<R> {
 }
 
 /** What a person can do something about. */
-const mendable = new Set(['via', 'posture', 'expires', 'src'])
+const mendable = new Set(['via', 'hosts', 'confidential', 'posture', 'expires', 'src'])
 
 type Condition<R> = [name: string, holds: (rule: R) => boolean]
 
@@ -179,12 +179,25 @@ function onlyMissing<R>(conditions: readonly Condition<R>[], rule: R): string | 
   return missing
 }
 
-function whatIsMissing(engine: Engine, asked: Asked, rule: { grant: Grant; via?: ReadonlySet<string> }, condition: string): string[] {
-  const { grant, via = [] } = rule
+function whatIsMissing(
+  engine: Engine,
+  asked: Asked,
+  rule: { grant: Grant; via?: ReadonlySet<string>; hosts?: readonly string[] | null },
+  condition: string,
+): string[] {
+  const { grant, via = [], hosts } = rule
   const subject = subjectOf(asked)
   const match = `${subject} would match ${grant.label}`
   if (condition === 'src') return grant.src.flatMap((selector) => howToMatch(engine, asked, selector).map((how) => `${match} if ${how}.`))
   if (condition === 'via') return [...via].map((way) => `${match} ${ways.get(way)}.`)
+  if (condition === 'hosts') {
+    const shown = (hosts ?? []).slice(0, most).map((host) => host.replace(/^\./, '*.'))
+    const more = (hosts ?? []).length > most ? ', or others that it names' : ''
+    return [
+      `${match} with ${asked.app === 'register' && asked.via === 'cimd' ? 'document and ' : ''}redirect URIs only at ${shown.join(' or ')}${more}.`,
+    ]
+  }
+  if (condition === 'confidential') return [`${match} with software that has no secret.`]
   if (condition === 'posture') return [`${match} from a node ${missingPosture(grant.posture, asked.principal).join(' and ')}.`]
   if (condition === 'expires') return [`${grant.label.charAt(0).toUpperCase()}${grant.label.slice(1)} has expired.`]
   return []

@@ -1,7 +1,7 @@
 /** Grants: what each names must exist, each capability must be able to mean something, and none may mean more than it says. */
 import { compilers, type Defined, type Fault, type Here, type Scene, undefinedFault } from './capabilities.ts'
 import type { App, GrantEntry, PolicyDocument } from './document.ts'
-import { warnOfBareName } from './groups.ts'
+import { warnOfLogin } from './groups.ts'
 import { type Path, quote } from './hujson.ts'
 import { didYouMean } from './nearest.ts'
 import { compilePosture } from './posture.ts'
@@ -97,7 +97,7 @@ function compileSrc(texts: readonly string[], path: Path, scene: Scene): Selecto
     const fault = 'refused' in selector ? selector : srcFault(selector, scene)
     if (fault) scene.report.error([...path, i], fault.refused, { hint: fault.hint })
     else found.push(selector as Selector)
-    if (!fault && (selector as Selector).kind === 'login') warnOfBareName(text, scene.groups.names, [...path, i], scene.report)
+    if (!fault && (selector as Selector).kind === 'login') warnOfLogin(text, scene.groups.names, [...path, i], scene.report)
   }
   return found
 }

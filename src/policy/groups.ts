@@ -35,7 +35,7 @@ export function compileGroups(document: PolicyDocument, report: Report): Groups 
       else if (selector.kind !== 'group') report.error(path, `A group holds login names and other groups; ${quote(member)} is neither.`)
       else if (names.has(member)) holders.get(member)?.add(name)
       else report.error(path, `${quote(member)} is not defined.`, { hint: didYouMean(member, names) })
-      if (!('refused' in selector) && selector.kind === 'login') warnOfBareName(member, names, path, report)
+      if (!('refused' in selector) && selector.kind === 'login') warnOfLogin(member, names, path, report)
     }
   }
 
@@ -51,10 +51,15 @@ export function compileGroups(document: PolicyDocument, report: Report): Groups 
   return { names, ofMesh, byLogin, within }
 }
 
-/** "eng" where "group:eng" exists: a login name on headscale, but hardly what was meant. */
-export function warnOfBareName(text: string, groups: ReadonlySet<string>, path: Path, report: Report): void {
+/** What may be a login name, and hardly was meant as one: "eng" where "group:eng" exists, and the name of a machine. */
+export function warnOfLogin(text: string, groups: ReadonlySet<string>, path: Path, report: Report): void {
   if (groups.has(`group:${text}`))
     report.warning(path, `${quote(text)} is taken as a login name.`, { hint: () => `Did you mean "group:${text}"?` })
+  if (/\.ts\.net\.?$/i.test(text))
+    report.warning(
+      path,
+      `${quote(text)} is taken as a login name; names of machines are no selectors, since people choose them. Use its tag or its address.`,
+    )
 }
 
 /** Groups whose holders are all settled are taken away, level by level; what remains is in a cycle or is held by one. */

@@ -10,8 +10,8 @@ import { type Engine, type Grant, newShelves, type Rules, type Shelf, type Shelv
 import { reportSchemaIssues } from './schema_problems.ts'
 import { callerKey } from './selector.ts'
 
-/** What one caller's values come to. `faults`: why entries give nothing, each a sentence. */
-export type MeshGrants = { digest: string; shelves: Shelves; faults: readonly string[] }
+/** What one caller's values come to. `grants`: the entries that mean something, by their index; `faults`: why others give nothing, each a sentence. */
+export type MeshGrants = { digest: string; shelves: Shelves; grants: ReadonlyMap<number, Grant>; faults: readonly string[] }
 
 const mostEntries = 100
 const mostBytes = 64 * 1024
@@ -32,7 +32,7 @@ export function meshGrantFaults(policy: Policy, principal: Principal | null): Pi
 }
 
 /** The caller's own grants, compiled once for each content; null where there are none. */
-function meshGrantsOf(engine: Engine, principal: Principal | null): MeshGrants | null {
+export function meshGrantsOf(engine: Engine, principal: Principal | null): MeshGrants | null {
   const { mesh } = engine
   const values = mesh && principal?.capabilities.get(mesh.capability)
   if (!mesh || !values || values.length === 0) return null
@@ -56,19 +56,23 @@ function compileValues(
   { digest, bytes }: { digest: string; bytes: number },
 ): MeshGrants {
   const shelves = newShelves()
+  const grants = new Map<number, Grant>()
   if (bytes > mostBytes || values.length > mostEntries) {
     const limit = `${capability} of the tailnet policy holds more than ${mostEntries} entries or ${mostBytes / 1024} KiB for this caller, so all of it gives nothing.`
-    return { digest, shelves, faults: [limit] }
+    return { digest, shelves, grants, faults: [limit] }
   }
   const faults = values.flatMap((value, index) => {
     const label = `entry ${index + 1} of ${capability} in the tailnet policy`
     const { report, found } = collector()
     const entry = compileEntry(engine, admin, value, report, { index, label })
     // Whole or not at all: half an entry could mean something that nobody wrote.
-    if (entry && found.length === 0) for (const app of Object.keys(shelves) as App[]) addTo(shelves, app, entry)
+    if (entry && found.length === 0) {
+      grants.set(index, entry.grant)
+      for (const app of Object.keys(shelves) as App[]) addTo(shelves, app, entry.shelves)
+    }
     return found.length === 0 ? [] : [`Nothing is given by ${label}: ${found.slice(0, mostFaults).join(' ')}`]
   })
-  return { digest, shelves, faults }
+  return { digest, shelves, grants, faults }
 }
 
 function compileEntry(
@@ -77,7 +81,7 @@ function compileEntry(
   value: unknown,
   report: Report,
   { index, label }: Pick<Grant, 'index' | 'label'>,
-): Shelves | null {
+): { grant: Grant; shelves: Shelves } | null {
   const parsed = meshGrant.safeParse(value)
   if (!parsed.success) {
     reportSchemaIssues(report, parsed.error.issues, value, meshGrant, 'the entry')
@@ -90,8 +94,7 @@ function compileEntry(
     )
   const shelves = newShelves()
   const whose = { index, label, source: 'mesh', src: [], keys: new Set([callerKey]) } as const
-  compileGrant(parsed.data, [], { report, groups, resources, clients, shelves }, whose)
-  return shelves
+  return { grant: compileGrant(parsed.data, [], { report, groups, resources, clients, shelves }, whose), shelves }
 }
 
 function addTo<A extends App>(shelves: Shelves, app: A, more: Shelves): void {

@@ -1,6 +1,7 @@
 /** Why an answer is yes: which grants gave it, by which of their selectors, and who says so. For `explain`; nothing is decided here. */
 import type { Principal } from '../oauth/principal.ts'
 import { type Hujson, type Place, readHujson } from './hujson.ts'
+import { meshGrantsOf } from './mesh_grants.ts'
 import type { Policy } from './policy.ts'
 import { missingPosture } from './posture.ts'
 import { groupSources, principalKeys, workloadKeys } from './principal_keys.ts'
@@ -10,9 +11,9 @@ import type { Allowed, Asked } from './verdict.ts'
 
 /**
  * A grant that gave it. `grant`: what it is called; `place`: where it stands, null where the mesh sent it; `because`: who of its `src` the caller
- * is, and for groups and posture where that is known from; `reason`: what it says of itself.
+ * is, and for groups and posture where that is known from; `expires`: when it ends, in seconds; `reason`: what it says of itself.
  */
-export type Giver = { grant: string; place: Place | null; because: string; reason: string | null }
+export type Giver = { grant: string; place: Place | null; because: string; expires: number | null; reason: string | null }
 
 /** The grants that gave it, in the order of the verdict. */
 export function giversOf(policy: Policy, asked: Asked, { grants, mesh_grants }: Allowed): Giver[] {
@@ -20,19 +21,19 @@ export function giversOf(policy: Policy, asked: Asked, { grants, mesh_grants }: 
   const { principal } = asked
   const isWorkload = asked.app === 'client_credentials' || asked.app === 'introspect'
   const keys = new Set(isWorkload ? workloadKeys(engine, principal, asked.client) : principal && principalKeys(engine, principal))
+  const giver = (grant: Grant, place: Place | null, who: readonly string[]): Giver => {
+    const where = missingPosture(grant.posture, null).map((wanted) => `from a node ${wanted}`)
+    return { grant: grant.label, place, because: [...who, ...where].join(', '), expires: grant.expires, reason: grant.reason }
+  }
   const ofFile = (grant: Grant): Giver => {
     const who = grant.src.filter(({ key }) => keys.has(key)).map((selector) => inWords(engine, principal, selector))
-    const where = missingPosture(grant.posture, null).map((wanted) => `from a node ${wanted}`)
-    const place = placeOfGrant(policy, grant.index)
-    return { grant: grant.label, place, because: [...who, ...where].join(', '), reason: grant.reason }
+    return giver(grant, placeOfGrant(policy, grant.index), who)
   }
-  const ofMesh = (index: number): Giver => ({
-    grant: `entry ${index + 1} of ${engine.mesh?.capability} in the tailnet policy`,
-    place: null,
-    because: 'the mesh gives it to this caller',
-    reason: null,
-  })
-  return [...grants.flatMap((index) => engine.grants[index] ?? []).map(ofFile), ...mesh_grants.map(ofMesh)]
+  const own = meshGrantsOf(engine, principal)?.grants
+  return [
+    ...grants.flatMap((index) => engine.grants[index] ?? []).map(ofFile),
+    ...mesh_grants.flatMap((index) => own?.get(index) ?? []).map((grant) => giver(grant, null, ['the mesh gives it to this caller'])),
+  ]
 }
 
 const readers = new WeakMap<Policy, Hujson | null>()

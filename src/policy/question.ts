@@ -1,7 +1,11 @@
 /** Questions in the words of the policy file: those of its tests, and of the command line. */
+import { isIP } from 'node:net'
 import type { MeshNode, NodePrincipal, Principal } from '../oauth/principal.ts'
+import { isRedirectHost } from './capabilities.ts'
 import type { TestEntry } from './document.ts'
+import { type Path, quote } from './hujson.ts'
 import { identityScopes } from './identity_scopes.ts'
+import { meshGrantFaults } from './mesh_grants.ts'
 import type { Policy } from './policy.ts'
 import type { Engine } from './rules.ts'
 import { parseSelector, registered } from './selector.ts'
@@ -88,14 +92,37 @@ export function questionOf(policy: Policy, entry: Wording, principal: Principal 
   }
 }
 
+/** What an entry says of its question that the policy does not know, each with where it stands: it would let a test pass that expects a denial. */
+export function unknownFacts(policy: Policy, { src, app, given, from, with: held, redirect_uris }: Wording): [Path, string][] {
+  const { names } = (policy.compiled as Engine).groups
+  const scopes = policy.resources.get(from ?? '')?.scopes
+  const wrong: [Path, string][] = []
+  for (const [i, group] of (given?.groups ?? []).entries())
+    if (!names.has(group)) wrong.push([['given', 'groups', i], `${quote(group)} is not defined.`])
+  for (const [i, scope] of (held ?? []).entries())
+    if (scopes && !scopes.has(scope)) wrong.push([['with', i], `${quote(scope)} is not a scope of ${from}.`])
+  const { mesh } = policy.compiled as Engine
+  for (const name of Object.keys(given?.caps ?? {}))
+    if (name !== mesh?.capability) wrong.push([['given', 'caps', name], `${quote(name)} is not the capability that "mesh_grants" names.`])
+  for (const fault of meshGrantFaults(policy, principalOf(src, { given }))?.faults ?? []) wrong.push([['given', 'caps'], fault])
+  if (given?.address !== undefined && isIP(given.address) === 0)
+    wrong.push([['given', 'address'], `${quote(given.address)} is no IP address.`])
+  if (redirect_uris && app !== 'register') wrong.push([['redirect_uris'], `"redirect_uris" goes with "register" alone.`])
+  for (const [i, host] of (redirect_uris ?? []).entries())
+    if (!isRedirectHost(host))
+      wrong.push([['redirect_uris', i], `${quote(host)} is no host; write "app.example.com", or "com.example.app:" for a scheme.`])
+  if (given?.tags && !src.startsWith('tag:')) wrong.push([['given', 'tags'], `Only a tagged node has tags, and ${src} is none.`])
+  return wrong
+}
+
 /** The caller that an entry speaks of: a person or a tagged node, of whom nothing is known but what `given` says. */
 export function principalOf(src: string, { given }: Pick<TestEntry, 'given'>): Principal | null {
   const selector = parseSelector(src)
   if ('refused' in selector) return null
   const capabilities = new Map(Object.entries(given?.caps ?? {}))
   const node: MeshNode = {
-    id: 'test',
-    name: 'test',
+    id: '',
+    name: '',
     addresses: [],
     key_expiry: given?.key_expiry ? Number.MAX_SAFE_INTEGER : null,
     os: given?.os ?? null,

@@ -1,15 +1,11 @@
 /** The document's own tests, each asked of the one engine. A policy that fails them is not to be loaded. */
-import { isIP } from 'node:net'
-import { isRedirectHost } from './capabilities.ts'
 import { policyDocument, type TestEntry } from './document.ts'
 import { evaluate } from './evaluate.ts'
-import { type Hujson, type Path, type Place, quote, readHujson } from './hujson.ts'
-import { meshGrantFaults } from './mesh_grants.ts'
+import { type Hujson, type Path, type Place, readHujson } from './hujson.ts'
 import { didYouMean } from './nearest.ts'
 import type { Policy, Problem } from './policy.ts'
-import { namesOf, principalOf, questionOf } from './question.ts'
+import { namesOf, questionOf, unknownFacts } from './question.ts'
 import { mostProblems, newReport } from './report.ts'
-import type { Engine } from './rules.ts'
 import { registered } from './selector.ts'
 import type { Allowed, Denied, Verdict } from './verdict.ts'
 
@@ -71,29 +67,6 @@ const aboutOf = ({ src, app, dst, client, actor, from, with: held }: TestEntry):
   [`${src} ${app}`, dst, client && `with ${client}`, actor && `by ${actor}`, from && `from ${from}${held ? ` (${held.join(' ')})` : ''}`]
     .filter(Boolean)
     .join(' ')
-
-/** Misspelt facts would let a test pass that expects a denial. */
-function unknownFacts(policy: Policy, { src, app, given, from, with: held, redirect_uris }: TestEntry): [Path, string][] {
-  const { names } = (policy.compiled as Engine).groups
-  const scopes = policy.resources.get(from ?? '')?.scopes
-  const wrong: [Path, string][] = []
-  for (const [i, group] of (given?.groups ?? []).entries())
-    if (!names.has(group)) wrong.push([['given', 'groups', i], `${quote(group)} is not defined.`])
-  for (const [i, scope] of (held ?? []).entries())
-    if (scopes && !scopes.has(scope)) wrong.push([['with', i], `${quote(scope)} is not a scope of ${from}.`])
-  const { mesh } = policy.compiled as Engine
-  for (const name of Object.keys(given?.caps ?? {}))
-    if (name !== mesh?.capability) wrong.push([['given', 'caps', name], `${quote(name)} is not the capability that "mesh_grants" names.`])
-  for (const fault of meshGrantFaults(policy, principalOf(src, { given }))?.faults ?? []) wrong.push([['given', 'caps'], fault])
-  if (given?.address !== undefined && isIP(given.address) === 0)
-    wrong.push([['given', 'address'], `${quote(given.address)} is no IP address.`])
-  if (redirect_uris && app !== 'register') wrong.push([['redirect_uris'], `"redirect_uris" is for tests of "register".`])
-  for (const [i, host] of (redirect_uris ?? []).entries())
-    if (!isRedirectHost(host))
-      wrong.push([['redirect_uris', i], `${quote(host)} is no host; write "app.example.com", or "com.example.app:" for a scheme.`])
-  if (given?.tags && !src.startsWith('tag:')) wrong.push([['given', 'tags'], `Only a tagged node has tags, and ${src} is none.`])
-  return wrong
-}
 
 /** What was expected, what came out, and what would have made the difference. */
 function failure(

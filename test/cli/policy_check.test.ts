@@ -6,7 +6,7 @@ import { test } from 'node:test'
 import { stripVTControlCharacters } from 'node:util'
 import { examplePolicy } from '../../src/cli/dev.ts'
 import { printed, written } from '../support/policy_command.ts'
-import { meshidp, program } from '../support/program.ts'
+import { meshidp, program, spawned } from '../support/program.ts'
 
 const misspelt = `{
   "groups": { "group:eng": ["alice@example.com"] },
@@ -130,6 +130,43 @@ test('policy check: nothing in the file can move the cursor, paint, or turn the 
 
   const turned = (await printed(['policy', 'check', written(t, '{ /* \u202e */ "grants": 7 }')])).stdout.split('\n')
   assert.deepEqual(turned.slice(1, 3), ['  1 │ { /* \uFFFD */ "grants": 7 }', '    │      ^'])
+})
+
+test('policy check: a file without end is too large, and of very many problems the first are shown [threats 374]', async (t) => {
+  const endless = await meshidp(t, ['policy', 'check', '/dev/zero']).ended
+  assert.equal(endless.code, 1)
+  assert.match(endless.stdout, /^\/dev\/zero:1:1: The file is larger than 8 MiB\./)
+  const grants = Array.from({ length: 300 }, (_, i) => `{ "src": ["group:x${i}"], "app": { "register": [{}] } }`)
+  const { stdout } = await printed(['policy', 'check', written(t, `{ "grants": [${grants.join(',\n')}] }`)])
+  assert.match(stdout, /policy\.hujson: the first 100 problems, no warnings\.\n$/)
+})
+
+test('whoever reads only the first lines ends nothing but the reading', async (t) => {
+  const groups = Array.from({ length: 20_000 }, (_, i) => `"group:g${i}": ["alice@example.com"]`)
+  const file = written(t, `{ "groups": { ${groups.join(', ')} } }`)
+  const { code, stdout, stderr } = await spawned(t, 'sh', ['-c', `"$0" "$1" policy fmt "$2" | head -n 1`, process.execPath, program, file])
+    .ended
+  assert.deepEqual([code, stdout, stderr.replace(/.*ExperimentalWarning.*\n.*\n/, '')], [0, '{\n', ''])
+})
+
+test('colours are for the stream that is a terminal, and not for a file beside it', async (t) => {
+  const file = written(t, misspelt)
+  const log = `${file}.log`
+  const command = `${process.execPath} ${program} policy test ${file} 2> ${log}; ${process.execPath} ${program} policy check ${file}`
+  const { stdout } = await spawned(t, 'script', ['-qec', command, '/dev/null'], { env: { TERM: 'xterm', NO_COLOR: undefined } }).ended
+  assert.ok(stdout.includes('\u001b[31m'), 'on the terminal')
+  assert.match(readFileSync(log, 'utf8'), /policy\.hujson:3:24: "group:egn" is not defined\./)
+  assert.ok(!readFileSync(log, 'utf8').includes('\u001b'))
+})
+
+test('policy test: letters that are wide on a terminal keep the columns in line', async (t) => {
+  const tests = ['漢字@example.com', 'a@example.com'].map((src) => `{ "src": "${src}", "app": "register", "deny": ["dcr"] }`)
+  const { stdout } = await printed(['policy', 'test', written(t, `{ "tests": [${tests}] }`)])
+  const places = stdout
+    .split('\n')
+    .slice(1, 3)
+    .map((line) => line.indexOf('deny dcr'))
+  assert.deepEqual(places, [(places[1] ?? 0) - 2, places[1]])
 })
 
 test('policy test: every test with what it expects and what it got; exit code 1 where one fails', async (t) => {

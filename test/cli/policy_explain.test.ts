@@ -96,6 +96,68 @@ test('policy explain: facts may be said; what the node says of itself is marked,
   assert.match(given.stdout, /^Denied with software that the policy does not name \(client\):$/m)
 })
 
+test('policy explain: until when a grant gives, what would turn a scope that is denied, and why an entry of the tailnet policy gives nothing', async (t) => {
+  const file = written(
+    t,
+    `{
+  "mesh_grants": { "capability": "example.com/cap/meshidp" },
+  "resources": { "resource:wiki": { "uri": "https://w", "scopes": ["read", "write"], "allow_unverified_clients": true } },
+  "grants": [
+    { "src": ["*"], "dst": ["resource:wiki"], "expires": "2999-04-01", "reason": "The migration.", "app": { "authorize": [{ "scopes": ["read"], "clients": ["*"] }] } },
+    { "src": ["*"], "dst": ["resource:wiki"], "expires": "2020-01-01", "app": { "authorize": [{ "scopes": ["write"], "clients": ["*"] }] } },
+  ],
+}`,
+  )
+  const words = ['policy', 'explain', '--as', 'bob@example.com', 'authorize', 'resource:wiki', '--file', file]
+  const { code, stdout } = await printed(words)
+  assert.equal(code, 1)
+  assert.match(stdout, /^ {2}grant 1, \S+:5:5: a person of this tailnet, until 2999-04-01 00:00:00Z\.\n {4}It says: The migration\.$/m)
+  assert.match(
+    stdout,
+    /^ {2}write {2}denied {2}bob@example\.com may use resource:wiki, but not with the scope write\. Grant 2 has expired\.$/m,
+  )
+
+  const entry = (scope: string) =>
+    JSON.stringify([
+      { dst: ['resource:wiki'], app: { authorize: [{ scopes: [scope], clients: ['*'] }] }, expires: '2999-05-01', reason: 'Helps out.' },
+    ])
+  const given = await printed([...words, '--given', `caps={"example.com/cap/meshidp":${entry('write')}}`])
+  assert.equal(given.code, 0)
+  assert.match(
+    given.stdout,
+    /^ {2}entry 1 of example\.com\/cap\/meshidp in the tailnet policy: the mesh gives it to this caller, until 2999-05-01 00:00:00Z\.\n {4}It says: Helps out\.$/m,
+  )
+  await assert.rejects(printed([...words, '--given', `caps={"example.com/cap/meshidp":${entry('wirte')}}`]), {
+    name: 'UsageError',
+    message: /^Nothing is given by entry 1 of example\.com\/cap\/meshidp in the tailnet policy: .*"wirte" is not a scope/,
+  })
+})
+
+test('policy explain: of somebody who was seen, what the tailnet policy sends along and why it gives nothing', async (t) => {
+  const capability = 'example.com/cap/meshidp'
+  const { alice, configFile, mesh } = await start(t, {
+    policy: changedPolicy((document) => Object.assign(document, { mesh_grants: { capability } })),
+  })
+  mesh.change({ machines: { 'alice-laptop': { capabilities: { [capability]: [{ app: { admin: [{ access: 'write' }] } }] } } } })
+  await alice.register()
+  const words = ['policy', 'explain', '--as', 'alice@example.com', 'admin', '--config', configFile]
+  const sentence =
+    /Nothing is given by entry 1 of example\.com\/cap\/meshidp in the tailnet policy: .*Nobody becomes an admin by the tailnet policy/
+  assert.match((await printed(words)).stdout, sentence)
+  const [said] = JSON.parse((await printed([...words, '--json'])).stdout).mesh_grants_without_effect
+  assert.match(said, sentence)
+})
+
+test('policy explain: software is asked about with the hosts of its redirect URIs, and a denial says which would do', async (t) => {
+  const register = '"app": { "register": [{ "redirect_uris": ["localhost", "*.example.com"] }] }'
+  const file = written(t, `{ "grants": [{ "src": ["*"], ${register} }] }`)
+  const words = ['policy', 'explain', '--as', 'bob@example.com', 'register', '--file', file, '--redirect-uris']
+  assert.match((await printed([...words, 'localhost app.example.com'])).stdout, /^Allowed dcr, cimd and initial_access_token:$/m)
+  const denied = await printed([...words, 'app.example.org'])
+  assert.equal(denied.code, 1)
+  assert.match(denied.stdout, /would match grant 1 with redirect URIs only at localhost or \*\.example\.com\. \(.*:1:14\)$/m)
+})
+
 test('policy explain --json: the same, for programs', async (t) => {
   const file = written(t, policy)
   const { code, stdout } = await printed(['policy', 'explain', '--as', 'bob@example.com', 'admin', '--file', file, '--json'])
@@ -126,6 +188,13 @@ test('policy explain: what is not understood is exit code 2, and so is a policy 
     [[...as, 'admin', '--given', 'shoes=red'], /^--given takes NAME=VALUE, where NAME is groups, tags, /],
     [[...as, 'admin', '--given', 'toString=red'], /^--given takes NAME=VALUE/],
     [[...as, 'exchange', 'resource:wiki'], /^"exchange" needs an "actor"/],
+    [[...as, 'admin', '--given', 'groups=group:srre'], /^"group:srre" is not defined\.$/],
+    [[...as, 'admin', '--given', 'address=laptop'], /^"laptop" is no IP address\.$/],
+    [[...as, 'admin', '--given', 'key_expiry=maybe'], /^--given key_expiry is yes or no, not "maybe"\.$/],
+    [[...as, 'admin', '--given', 'caps=[]'], /^--given caps is JSON: /],
+    [[...as, 'admin', '--given', 'caps={"a/b":[]}'], /^"a\/b" is not the capability that "mesh_grants" names\.$/],
+    [[...as, 'admin', '--redirect-uris', 'localhost'], /^--redirect-uris goes with "register" alone\.$/],
+    [[...as, 'register', '--redirect-uris', 'https://x'], /^"https:\/\/x" is no host; /],
   ] as const)
     await assert.rejects(printed(words), (error: Error) => {
       assert.ok(error instanceof UsageError, error.stack)
@@ -167,6 +236,7 @@ test('policy explain DECISION_ID: the policy and the identity of then, and besid
   const [{ id }] = list.decisions
   const then = await printed(['policy', 'explain', id, '--config', configFile])
   assert.equal(then.code, 0)
+  assert.match(then.stdout, /^entry +authorize$/m)
   assert.match(then.stdout, /^outcome +denied \(no_grant\)$/m)
   assert.match(
     then.stdout,

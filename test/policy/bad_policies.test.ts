@@ -1049,6 +1049,11 @@ const warned: readonly [title: string, text: string, message: string, hint?: str
     authorize('{ "scopes": ["wiki:read"] }', '"resource:wiki", ‸"resource:closed"'),
     '"authorize" of this grant names no scope of resource:closed, so it gives nothing there.',
   ],
+  [
+    'the name of a machine',
+    src('‸"laptop.tail1234.ts.net"'),
+    '"laptop.tail1234.ts.net" is taken as a login name; names of machines are no selectors, since people choose them. Use its tag or its address.',
+  ],
   ['a bare name where a group has it', src('‸"eng"'), '"eng" is taken as a login name.', 'Did you mean "group:eng"?'],
 ]
 

@@ -752,6 +752,21 @@ for (const [grants, asked, sentence] of sentences) {
   test(`a refusal in words: ${sentence}`, () => assert.equal(denied(policy(...grants), asked).sentence, sentence))
 }
 
+test('what software lacks is a near miss too: where its answers go, its document, and that it wants a secret', () => {
+  const near = (capability: string, asked: Partial<Extract<Asked, { app: 'register' }>>) =>
+    denied(policy(grant('*', null, `"register": [${capability}]`)), register(asked)).near
+  const hosts = (count: number) => JSON.stringify(Array.from({ length: count }, (_, i) => `*.h${i}.example`))
+  assert.deepEqual(near(`{ "redirect_uris": ${hosts(2)} }`, { hosts: ['x.org'] }), [
+    'alice@example.com would match grant 1 with redirect URIs only at *.h0.example or *.h1.example.',
+  ])
+  assert.match(
+    near(`{ "redirect_uris": ${hosts(9)} }`, { hosts: ['x.org'], via: 'cimd' }).join(),
+    / with document and redirect URIs only at .* or \*\.h4\.example, or others that it names\.$/,
+  )
+  assert.deepEqual(near('{}', { confidential: true }), ['alice@example.com would match grant 1 with software that has no secret.'])
+  assert.deepEqual(near(`{ "redirect_uris": ${hosts(1)} }`, { hosts: ['x.org'], confidential: true }), [])
+})
+
 test('what lacks two things is no near miss', () => {
   const verdict = denied(policy(grant('group:constructor', null, '"register": [{}]', ', "expires": "2020-01-01"')), register(), 2e9)
   assert.deepEqual(verdict.near, [])

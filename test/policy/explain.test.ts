@@ -4,7 +4,7 @@ import { test } from 'node:test'
 import fc from 'fast-check'
 import type { Principal } from '../../src/oauth/principal.ts'
 import { type Asked, evaluate, explain } from '../../src/policy/index.ts'
-import { asked, ci, now, policyOf } from '../support/random_policy.ts'
+import { asked, ci, now, policyOf, registrations } from '../support/random_policy.ts'
 
 type Followed = { asked: Asked; now: number }
 
@@ -45,6 +45,12 @@ const vias: [RegExp, string][] = [
   [/ with an initial access token, /, 'initial_access_token'],
 ]
 
+/** And of what it is. */
+const others: [RegExp, (found: string) => object][] = [
+  [/ redirect URIs only at (\S+?)(?: or .*)?\.$/, (host) => ({ hosts: [host.replace('*', 'any')] })],
+  [/ with software that has (no secret)\.$/, () => ({ confidential: false })],
+]
+
 /** Where a client of the file runs that asks for itself. */
 const server: Principal = { ...ci, tags: ['tag:server'] }
 
@@ -54,9 +60,15 @@ function follow(asked: Asked, sentence: string): Followed {
     const found = pattern.exec(sentence)?.[1]
     if (found !== undefined) return { asked: { ...asked, principal: change(asked.principal ?? server, found) } as Asked, now }
   }
+  for (const [pattern, change] of others) {
+    const found = pattern.exec(sentence)?.[1]
+    if (found !== undefined) return { asked: { ...asked, ...change(found) } as Asked, now }
+  }
   for (const [pattern, via] of vias) if (pattern.test(sentence)) return { asked: { ...asked, via } as Asked, now }
   return assert.fail(sentence)
 }
+
+const patterns = [...ways, ...others, ...vias].map(([pattern]) => pattern)
 
 /** Where two grants are needed, and the new fact stands in the place of an old one, what the old one gave may be lost by it. */
 const trades = (asked: Asked, sentence: string): boolean =>
@@ -65,8 +77,9 @@ const trades = (asked: Asked, sentence: string): boolean =>
 
 test('a near miss, when it is followed, turns the denial into an allow', () => {
   let followed = 0
+  const kinds = new Set<RegExp>()
   fc.assert(
-    fc.property(asked(), ([document, asked]) => {
+    fc.property(fc.oneof(asked(), asked(), registrations), ([document, asked]) => {
       const policy = policyOf(document)
       const { verdict } = explain(policy, asked, now)
       if (verdict.allowed) return
@@ -80,11 +93,13 @@ ${JSON.stringify(document)}
 ${JSON.stringify(asked)}`,
         )
         followed++
+        for (const pattern of patterns) if (pattern.test(sentence)) kinds.add(pattern)
       }
     }),
-    { numRuns: 3000 },
+    { numRuns: 5000 },
   )
   assert.ok(followed > 200, `${followed} near misses`)
+  assert.ok(kinds.size >= patterns.length - 2, 'nearly each kind was met')
 })
 
 test('explain is evaluate: the same verdict, and of the whole exactly the scopes that are given alone', () => {

@@ -119,7 +119,7 @@ test('misspelt facts are failures, for with them a test that expects a denial wo
       '23 Only a tagged node has tags, and dave@example.com is none.',
       '24 "100.64.0" is no IP address.',
       '25 "https://app.example.com/cb" is no host; write "app.example.com", or "com.example.app:" for a scheme.',
-      '26 "redirect_uris" is for tests of "register".',
+      '26 "redirect_uris" goes with "register" alone.',
     ],
   )
 })

@@ -28,7 +28,7 @@ const optional = <T>(fields: { [K in keyof T]: fc.Arbitrary<T[K]> }) => fc.recor
 
 const ttls = { access_token_ttl: fc.constantFrom('1m', '5m', '1h'), refresh_token_ttl: fc.constantFrom('1d', '30d', '60d') }
 const people = ['*', 'alice@x', 'bob@x', '*@x', 'group:a', 'group:b', 'group:c', 'group:m', 'autogroup:member', '100.64.0.0/30']
-const workloads = ['tag:ci', 'autogroup:tagged', 'client:a', '100.64.0.9']
+const workloads = ['tag:x', 'tag:ci', 'autogroup:tagged', 'client:a', '100.64.0.9']
 
 /** Scopes that one of `dst` can give: others do not compile. */
 const scopesOf = (dst: readonly string[]) => {
@@ -225,3 +225,11 @@ export function questionsTo({ grants }: Pick<PolicyDocument, 'grants'>): fc.Arbi
 /** A document, and a question to it. */
 export const asked = (size?: { maxLength?: number }): fc.Arbitrary<[PolicyDocument, Asked]> =>
   documents(size).chain((document) => fc.tuple(fc.constant(document), questionsTo(document)))
+
+/** The same about software that is brought: more kinds of it than of anything else differ in one condition alone. */
+export const registrations: fc.Arbitrary<[PolicyDocument, Asked]> = fc.tuple(
+  fc
+    .tuple(documents({ maxLength: 0 }), fc.array(given(people, workloads, register), { minLength: 1, maxLength: 3 }))
+    .map(([document, grants]) => ({ ...document, grants })),
+  kinds.register.map((asked) => ({ ...asked })),
+)

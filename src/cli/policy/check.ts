@@ -1,5 +1,5 @@
 import { systemClock } from '../../daemon.ts'
-import { expiryWarnings, type Policy, type Problem, testResults } from '../../policy/index.ts'
+import { expiryWarnings, mostProblems, type Policy, type Problem, testResults } from '../../policy/index.ts'
 import type { Command } from '../command.ts'
 import { paintFor } from '../paint.ts'
 import { formatOf, formatOptions } from './format.ts'
@@ -71,7 +71,10 @@ not; 2 where it cannot be read. Secrets of clients are the daemon's, and are not
     const held = `${counted(policy?.resources.size ?? 0, 'resource')}, ${counted(policy?.clients.size ?? 0, 'client')}, ${counted(tests, 'test')}`
     const verdict =
       errors > 0
-        ? paint('red', `${file.name}: ${counted(errors, 'problem')}, ${counted(warnings, 'warning')}.`)
+        ? paint(
+            'red',
+            `${file.name}: ${errors === mostProblems ? 'the first ' : ''}${counted(errors, 'problem')}, ${counted(warnings, 'warning')}.`,
+          )
         : paint('green', `${file.name} is usable: ${held}, ${counted(warnings, 'warning')}.`)
     terminal.write(`${problems.length > 0 && format === 'text' ? '\n' : ''}${verdict}\n`)
     if (left.length > 0) terminal.write(paint('dim', `Not checked here: ${left.join('; ')}.`).concat('\n'))

@@ -1,3 +1,4 @@
+import { z } from 'zod'
 import { systemClock } from '../../daemon.ts'
 import type { Principal } from '../../oauth/principal.ts'
 import {
@@ -5,9 +6,11 @@ import {
   alike,
   type Explanation,
   explain as explained,
+  meshGrantFaults,
   type Policy,
   principalOf,
   questionOf,
+  unknownFacts,
   type Wording,
   whatMatters,
 } from '../../policy/index.ts'
@@ -29,7 +32,22 @@ const listOf = (text: unknown): string[] =>
     .split(/[\s,]+/)
     .filter(Boolean)
 
-type Given = NonNullable<Wording['given']> & { address?: string }
+type Given = NonNullable<Wording['given']>
+
+function yesOrNo(text: string): boolean {
+  if (text !== 'yes' && text !== 'no') throw new UsageError(`--given key_expiry is yes or no, not "${text}".`)
+  return text === 'yes'
+}
+
+function capsOf(text: string): NonNullable<Given['caps']> {
+  try {
+    return z.record(z.string(), z.array(z.unknown())).parse(JSON.parse(text))
+  } catch (cause) {
+    throw new UsageError('--given caps is JSON: the name of the capability, and the list of its entries, as in a test of the policy.', {
+      cause,
+    })
+  }
+}
 
 /** What may be said of the caller, and how it is read. */
 const readers: Record<string, (text: string) => Given> = {
@@ -38,8 +56,9 @@ const readers: Record<string, (text: string) => Given> = {
   os: (text) => ({ os: text }),
   os_version: (text) => ({ os_version: text }),
   attributes: (text) => ({ attributes: listOf(text) }),
-  key_expiry: (text) => ({ key_expiry: text === 'yes' || text === 'true' }),
+  key_expiry: (text) => ({ key_expiry: yesOrNo(text) }),
   address: (text) => ({ address: text }),
+  caps: (text) => ({ caps: capsOf(text) }),
 }
 
 function givenOf(values: Values): Given {
@@ -69,6 +88,7 @@ function wordingOf(values: Values, words: readonly string[]): Wording {
     ...text('actor'),
     ...text('from'),
     ...(values.with !== undefined && { with: listOf(values.with) }),
+    ...(values['redirect-uris'] !== undefined && { redirect_uris: listOf(values['redirect-uris']) }),
     given: givenOf(values),
   }
 }
@@ -76,7 +96,7 @@ function wordingOf(values: Values, words: readonly string[]): Wording {
 /** Who asks: as they were last seen, with what the command line says of them instead; else what it says alone. */
 function callerOf(wording: Wording, seen: Seen | null): Principal | null {
   const made = principalOf(wording.src, wording)
-  const { address, ...given } = (wording.given ?? {}) as Given
+  const { address, ...given } = wording.given ?? {}
   if (!made) return null
   const base = seen && seen.principal.kind === made.kind ? seen.principal : made
   const nodeFacts = {
@@ -85,7 +105,11 @@ function callerOf(wording: Wording, seen: Seen | null): Principal | null {
     ...(given.attributes && { attributes: given.attributes }),
     ...(given.key_expiry !== undefined && { key_expiry: made.node.key_expiry }),
   }
-  const common = { node: { ...base.node, ...nodeFacts }, address: address ?? base.address }
+  const common = {
+    node: { ...base.node, ...nodeFacts },
+    address: address ?? base.address,
+    capabilities: given.caps ? made.capabilities : base.capabilities,
+  }
   if (base.kind === 'node') return { ...base, ...common, ...(given.tags && made.kind === 'node' && { tags: made.tags }) }
   return { ...base, ...common, ...(given.groups && { groups: given.groups }) }
 }
@@ -93,7 +117,12 @@ function callerOf(wording: Wording, seen: Seen | null): Principal | null {
 /** Every question that the words stand for, in full, with what tells it from the others. */
 function questionsOf(policy: Policy, wording: Wording, caller: Principal | null, values: Values): { asked: Asked; label: string | null }[] {
   const question = questionOf(policy, wording, caller)
-  if ('fault' in question) throw new UsageError(question.fault.replaceAll('this file', 'the policy').replace('"dst"', 'TARGET'))
+  const [unknown] = unknownFacts(policy, wording).map(([, message]) => message)
+  const fault = 'fault' in question ? question.fault : unknown
+  if ('fault' in question || fault !== undefined)
+    throw new UsageError(
+      String(fault).replaceAll('this file', 'the policy').replace('"dst"', 'TARGET').replace('"redirect_uris"', '--redirect-uris'),
+    )
   const { items, ask } = question
   const first = ask(items[0] ?? '')
   const labelOf = (asked: Asked, item: string): string | null => {
@@ -106,8 +135,8 @@ function questionsOf(policy: Policy, wording: Wording, caller: Principal | null,
     return items.flatMap((item) => ask(item).map((asked) => ({ asked, label: labelOf(asked, item) })))
 
   const wanted = values.scopes === undefined ? null : listOf(values.scopes)
-  const unknown = wanted?.find((scope) => !items.includes(scope))
-  if (unknown !== undefined) throw new UsageError(`"${wording.app}" knows no scope "${unknown}" here. It knows ${items.join(', ')}.`)
+  const stranger = wanted?.find((scope) => !items.includes(scope))
+  if (stranger !== undefined) throw new UsageError(`"${wording.app}" knows no scope "${stranger}" here. It knows ${items.join(', ')}.`)
   const own = policy.resources.get(wording.dst ?? '')
   const scopes = wanted ?? (own ? [...own.scopes.keys()] : items)
   return first.map((asked) => ({ asked: { ...asked, scopes } as Asked, label: labelOf(asked, '') }))
@@ -148,6 +177,7 @@ With the id of a decision: what the policy of then said to whom it was then, and
     actor: { type: 'string', argument: 'WHO', help: 'exchange: who acts, a client or a tag' },
     from: { type: 'string', argument: 'RESOURCE', help: 'exchange: what the token in its hands is for' },
     with: { type: 'string', argument: 'LIST', help: 'exchange: the scopes of that token' },
+    'redirect-uris': { type: 'string', argument: 'LIST', help: 'register: hosts that answers go to; without it they are no hindrance' },
     given: {
       type: 'string',
       multiple: true,
@@ -172,10 +202,13 @@ With the id of a decision: what the policy of then said to whom it was then, and
     const groups = alike(questions.map(({ asked }) => explained(policy, asked, systemClock())))
     const well = groups.some(([one]) => one.verdict.allowed && one.verdict.dropped.length === 0)
     const unknown = unknownOf(policy, wording, seen)
+    const without_effect = meshGrantFaults(policy, caller)?.faults ?? []
     if (json) {
       const answers = groups.map((group) => ({ for: group.map(({ asked }) => labels.get(asked)), ...withoutCaller(group[0]) }))
       const identity = caller && { ...caller, capabilities: Object.fromEntries(caller.capabilities), seen_at: seen?.at ?? null }
-      terminal.write(`${JSON.stringify({ policy: { file: name, hash: policy.hash, since }, identity, unknown, answers }, null, 2)}\n`)
+      terminal.write(
+        `${JSON.stringify({ policy: { file: name, hash: policy.hash, since }, identity, unknown, mesh_grants_without_effect: without_effect, answers }, null, 2)}\n`,
+      )
       return well ? 0 : 1
     }
     const paint = paintFor(terminal)
@@ -186,7 +219,7 @@ With the id of a decision: what the policy of then said to whom it was then, and
       ...(caller && facts(policy, caller)),
     }
     terminal.write(harmless(record(head)))
-    if (unknown !== null) terminal.write(`\n${harmless(unknown)}\n`)
+    for (const said of [...(unknown === null ? [] : [unknown]), ...without_effect]) terminal.write(`\n${harmless(said)}\n`)
     for (const group of groups) {
       const shown = group.flatMap(({ asked }) => labels.get(asked) ?? [])
       if (shown[0] !== undefined && 'client' in group[0].asked) shown[0] = `with ${shown[0]}`

@@ -73,7 +73,7 @@ export async function explainDecision(terminal: Terminal, values: Values, id: st
         decision: id,
         when: `${shownTime(decision.last_at)}${count > 1 ? `, ${count} times since ${shownTime(decision.at)}` : ''}`,
         who: principal,
-        at: entry,
+        entry,
         client: client_id,
         resource,
         scopes,

@@ -3,7 +3,7 @@ import type { Principal } from '../../oauth/principal.ts'
 import { type Asked, type Explanation, type Giver, groupsKnown, type Limits, type Policy, type Verdict } from '../../policy/index.ts'
 import { harmless, type Paint } from '../paint.ts'
 import { record } from '../record.ts'
-import { nothing, table } from '../table.ts'
+import { nothing, shownTime, table } from '../table.ts'
 
 const units = [
   ['d', 86_400],
@@ -28,11 +28,12 @@ export function facts(policy: Policy, principal: Principal): Record<string, unkn
     ...(person ? { login: principal.login } : { tags: principal.tags }),
     ...(person && { groups }),
     ...(person && { 'groups the mesh shows': principal.groups ?? 'unknown' }),
-    ...(address !== '' && { node: `${node.name} at ${address}` }),
+    ...(address !== '' && { node: [node.name, address].filter(Boolean).join(' at ') }),
     ...(node.os !== null && {
       os: `${[node.os, node.os_version].filter(Boolean).join(' ')} (self-reported: what the node says of itself)`,
     }),
     ...(node.attributes && { attributes: node.attributes }),
+    ...(node.key_expiry !== null && { "node's key": 'expires' }),
   }
 }
 
@@ -74,7 +75,10 @@ function limitsWithSource({ asked, verdict, scopes, decisive }: Explanation): Re
 
 const placed = (file: string, { grant, place }: Giver) => (place ? `${grant}, ${file}:${place.line}:${place.column}` : grant)
 
-const refusal = (verdict: Verdict) => (verdict.allowed ? '' : verdict.sentence)
+const refusal = (verdict: Verdict) => (verdict.allowed ? '' : [verdict.sentence, ...verdict.near].join(' '))
+
+const because = ({ because, expires }: Giver) =>
+  [because || 'for this caller', ...(expires === null ? [] : [`until ${shownTime(expires)}`])].join(', ')
 
 /** One answer in full; `file`: what positions are of. */
 export function answerInWords(explanation: Explanation, file: string, columns: number | undefined): string {
@@ -95,10 +99,7 @@ export function answerInWords(explanation: Explanation, file: string, columns: n
   if (givers.length > 0)
     parts.push(
       givers
-        .map(
-          (giver) =>
-            `${placed(file, giver)}: ${giver.because || 'for this caller'}.${giver.reason === null ? '' : `\n  It says: ${giver.reason}`}\n`,
-        )
+        .map((giver) => `${placed(file, giver)}: ${because(giver)}.${giver.reason === null ? '' : `\n  It says: ${giver.reason}`}\n`)
         .join(''),
     )
   const limits = limitsWithSource(explanation)

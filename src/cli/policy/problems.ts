@@ -3,6 +3,7 @@ import { inWords } from '../../load_policy.ts'
 import type { Problem } from '../../policy/index.ts'
 import type { Terminal } from '../command.ts'
 import { harmless, type Paint, paintFor } from '../paint.ts'
+import { widthOf } from '../width.ts'
 import type { PolicyFile } from './read_file.ts'
 
 /** Where nobody says how wide a line may be. */
@@ -39,11 +40,6 @@ function excerpt(text: string, { line, column }: Problem, width: number, paint: 
   const margin = ' '.repeat(number.length)
   return `  ${paint('dim', `${number} │`)} ${harmless(before + after)}\n  ${paint('dim', `${margin} │`)} ${paint('green', caret)}\n`
 }
-
-/** East Asian wide characters and emoji take two places (Unicode UAX 11), marks that combine none. */
-const widthOf = (text: string): number =>
-  Array.from(text, (one) => (/\p{M}/u.test(one) ? 0 : wide.test(one) ? 2 : 1)).reduce((sum: number, one) => sum + one, 0)
-const wide = /[\p{Script=Han}\p{Script=Hangul}\p{Script=Hiragana}\p{Script=Katakana}\p{Emoji_Presentation}\u3000-\u303f\uff01-\uff60]/u
 
 /**
  * Workflow commands of GitHub Actions, which show each problem at its line. Data and properties are escaped as its toolkit does it

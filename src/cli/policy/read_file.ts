@@ -1,17 +1,32 @@
 /** The FILE of a policy command. */
-import { readFileSync } from 'node:fs'
-import { buffer } from 'node:stream/consumers'
+import { createReadStream } from 'node:fs'
+import type { Readable } from 'node:stream'
 import { compile, type Policy, type Problem } from '../../policy/index.ts'
 import { Unusable, UsageError } from '../command.ts'
 
 /** `name`: as messages call it. */
 export type PolicyFile = { name: string; text: string }
 
+/** More than a policy may have, so `compile` says that it is too large. */
+const mostBytes = 9 * 1024 * 1024
+
+/** What a stream holds, which need not end. */
+async function textOf(stream: Readable): Promise<string> {
+  const chunks: Buffer[] = []
+  let bytes = 0
+  for await (const chunk of stream) {
+    chunks.push(chunk)
+    bytes += chunk.length
+    if (bytes > mostBytes) break
+  }
+  return Buffer.concat(chunks).toString('utf8')
+}
+
 /** Reads a file, or standard input where it is `-`. Throws Unusable. */
 export async function readPolicyFile(file: string): Promise<PolicyFile> {
   try {
-    if (file === '-') return { name: '<stdin>', text: (await buffer(process.stdin)).toString('utf8') }
-    return { name: file, text: readFileSync(file, 'utf8') }
+    if (file === '-') return { name: '<stdin>', text: await textOf(process.stdin) }
+    return { name: file, text: await textOf(createReadStream(file)) }
   } catch (cause) {
     throw new Unusable(`${file} cannot be read: ${(cause as Error).message}`, { cause })
   }
