@@ -29,7 +29,7 @@ for (const stream of [process.stdout, process.stderr])
 const terminal: Terminal = {
   env: process.env,
   interactive: process.stdout.isTTY === true,
-  columns: process.stdout.columns,
+  columns: process.stdout.columns || undefined, // 0 where nobody has told the terminal
   write: (text) => void process.stdout.write(text),
   writeError: (text) => void process.stderr.write(process.stderr.isTTY ? text : stripVTControlCharacters(text)),
   question: process.stdin.isTTY && process.stdout.isTTY ? question : undefined,

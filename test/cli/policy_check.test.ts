@@ -155,6 +155,7 @@ test('colours are for the stream that is a terminal, and not for a file beside i
   const command = `${process.execPath} ${program} policy test ${file} 2> ${log}; ${process.execPath} ${program} policy check ${file}`
   const { stdout } = await spawned(t, 'script', ['-qec', command, '/dev/null'], { env: { TERM: 'xterm', NO_COLOR: undefined } }).ended
   assert.ok(stdout.includes('\u001b[31m'), 'on the terminal')
+  assert.ok(stdout.includes(misspelt.split('\n')[2] ?? 'x'), 'which has not said how wide it is')
   assert.match(readFileSync(log, 'utf8'), /policy\.hujson:3:24: "group:egn" is not defined\./)
   assert.ok(!readFileSync(log, 'utf8').includes('\u001b'))
 })

@@ -88,7 +88,8 @@ suite('policy apply --revoke', { concurrency: true }, () => {
   })
 
   test('then what the policy would not give ends, with an audit row each, and nothing else; what was agreed to is asked for anew', async (t) => {
-    const { apply, ended, audit, inForce, daemon, alice, bob, software, other, grafana, held, server } = await signedIn(t)
+    const { apply, ended, audit, inForce, daemon, configFile, config, alice, bob, software, other, grafana, held, server } =
+      await signedIn(t)
     const { code, stdout, stderr } = await apply(stricter, [], { question: async () => 'y' })
     assert.deepEqual([code, stderr], [0, ''])
     assert.match(stdout, /Policy [0-9a-f]{64} is in force\.\n1 authorization ended\.\n$/)
@@ -111,6 +112,9 @@ suite('policy apply --revoke', { concurrency: true }, () => {
 
     const back = await apply(good, ['--yes'])
     assert.match(back.stdout, /^Of 2 authorizations 0 ended\. /)
+    const replayed = await printed(['policy', 'replay', config.policy_file, '--config', configFile, '--json'])
+    const entries = (JSON.parse(replayed.stdout).changes as { entry: string }[]).map(({ entry }) => entry)
+    assert.ok(!entries.includes('policy_apply'), 'what an admin ended was asked by nobody')
     await assert.rejects(alice.refresh(software, held.alice), { error: 'invalid_grant' }, 'what has ended stays so')
     assert.equal((await alice.authorize(software, both)).status, 200, 'consent is asked for again')
   })

@@ -88,6 +88,7 @@ async function replayed(
   for await (const { decisions, identities } of pages(asks, since)) {
     for (const decision of decisions) {
       const { question, identity, resource, count, id, last_at, entry } = decision
+      if (entry === 'policy_apply') continue // asked by an admin, and by nobody who wanted something
       result.decisions += 1
       result.times += count
       result.oldest = last_at
