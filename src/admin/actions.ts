@@ -1,6 +1,7 @@
 /** What an admin can do, by name: the control socket serves these, and a command without a daemon calls them itself. */
 import { z } from 'zod'
 import type { Deps } from '../deps.ts'
+import { signInAgainstItself } from '../doctor/self_sign_in.ts'
 import { OAuthError } from '../oauth/error.ts'
 import { digest, newSecret } from '../oauth/secret.ts'
 import { parseSelector } from '../policy/index.ts'
@@ -14,7 +15,7 @@ import { type InitialAccessToken, insertInitialAccessToken, revokeInitialAccessT
 import { applyPolicy, policyApplyInput } from './policy_apply.ts'
 
 /** What the actions need; a command without a daemon has no mesh and no policy. */
-export type AdminDeps = Pick<Deps, 'store' | 'now' | 'newId' | 'randomBytes'> & {
+export type AdminDeps = Pick<Deps, 'config' | 'store' | 'keys' | 'now' | 'newId' | 'randomBytes'> & {
   live?: Deps & { policyInForce: PolicyInForce; addresses: () => string[]; stopping: () => boolean }
 }
 
@@ -94,6 +95,7 @@ export const actions = new Map<string, Action>([
       }
     }),
   ],
+  ['doctor.sign_in', action(nothing, async (deps) => ({ steps: await signInAgainstItself(deps) }))],
   [
     'reload',
     action(nothing, async ({ live }) => {

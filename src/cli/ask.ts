@@ -23,6 +23,11 @@ export const askAdmin = (config: Config, name: string, input: object, { env }: P
     throw error instanceof OAuthError ? new Refused(error.message) : error
   })
 
+/** No daemon runs, and there is no state that could be opened instead. */
+export class NoState extends Refused {
+  override name = 'NoState'
+}
+
 const nobodyListens = new Set(['ENOENT', 'ECONNREFUSED'])
 const notAllowed = new Set(['EACCES', 'EPERM'])
 const usualPatience = 30_000
@@ -66,7 +71,7 @@ async function withoutDaemon(
   credentials: string | undefined,
 ): Promise<Record<string, unknown>> {
   if (!existsSync(join(config.state_directory, 'meshidp.db')))
-    throw new Refused(`No daemon is running, and this user finds no state in ${config.state_directory}.`)
+    throw new NoState(`No daemon is running, and this user finds no state in ${config.state_directory}.`)
   const state = await openState(config, { now: systemClock, randomBytes, credentials }).catch((error: Error) => {
     throw error instanceof StateInUse
       ? new Refused(
@@ -75,7 +80,14 @@ async function withoutDaemon(
       : error
   })
   try {
-    const deps: AdminDeps = { store: state.store, now: systemClock, randomBytes, newId: createIdentifiers(systemClock, randomBytes) }
+    const deps: AdminDeps = {
+      config,
+      store: state.store,
+      keys: state.keys,
+      now: systemClock,
+      randomBytes,
+      newId: createIdentifiers(systemClock, randomBytes),
+    }
     return (await runAction(deps, name, input)) as Record<string, unknown>
   } finally {
     await state.close()

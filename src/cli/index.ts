@@ -4,6 +4,7 @@ import manifest from '../../package.json' with { type: 'json' }
 import { adminCommands } from './admin_commands.ts'
 import { type Command, type Terminal, UsageError, type Values } from './command.ts'
 import { dev } from './dev.ts'
+import { doctor } from './doctor.ts'
 import { policyCommands } from './policy/index.ts'
 import { resource } from './resource.ts'
 import { serve } from './serve.ts'
@@ -11,6 +12,7 @@ import { serve } from './serve.ts'
 export const commands = new Map<string, Command>([
   ['serve', serve],
   ['dev', dev],
+  ['doctor', doctor],
   ['resource', resource],
   ...policyCommands,
   ...adminCommands,

@@ -25,6 +25,9 @@ export function shelvesOf<A extends App>(engine: Engine, app: A, principal: Prin
   return own ? [file, own.shelves[app] as Shelf<Rules[A]>] : [file]
 }
 
+/** The capability under which this policy takes grants from the tailnet policy; null where it takes none. */
+export const capabilityOf = ({ compiled }: Policy): string | null => (compiled as Engine).mesh?.capability ?? null
+
 /** Why entries of this caller's capability give nothing, with the digest of all of them; null where none is wrong. */
 export function meshGrantFaults(policy: Policy, principal: Principal | null): Pick<MeshGrants, 'digest' | 'faults'> | null {
   const own = meshGrantsOf(policy.compiled as Engine, principal)

@@ -146,3 +146,9 @@ export const suspendAuthorization = (id: string, now: number): Write => ({
   params: { id, now },
   expect: 1,
 })
+
+/** Deletes those of a client, with all that descends from them: for what nobody ever had. Of others the end is kept for a while (`endAuthorization`). */
+export const deleteAuthorizations = (client_id: string): Write => ({
+  sql: 'DELETE FROM authorizations WHERE client_id = $client_id',
+  params: { client_id },
+})

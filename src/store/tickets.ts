@@ -34,3 +34,5 @@ export const consumeTicket = ({ digest }: Ticket, now: number): Write => ({
   params: { digest, now },
   expect: 1,
 })
+
+export const deleteTicket = (digest: string): Write => ({ sql: 'DELETE FROM tickets WHERE digest = $digest', params: { digest } })

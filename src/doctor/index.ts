@@ -1,0 +1,56 @@
+/** The doctor: every check there is, and what they found. */
+import type { Config } from '../config.ts'
+import { openLocalApi } from '../identity/local_api.ts'
+import { loadPolicy, PolicyError } from '../load_policy.ts'
+import type { Check, Finding, Subject } from './check.ts'
+import { meshChecks } from './mesh_checks.ts'
+import { policyChecks } from './policy_checks.ts'
+import { serviceChecks } from './service_checks.ts'
+import { stateChecks } from './state_checks.ts'
+
+export { signInAgainstItself } from './self_sign_in.ts'
+
+export const areas: ReadonlyMap<string, readonly Check[]> = new Map([
+  ['mesh', meshChecks],
+  ['policy', policyChecks],
+  ['state', stateChecks],
+  ['service', serviceChecks],
+])
+
+export type Examination = Finding & { area: string } & Pick<Check, 'id' | 'title' | 'why'>
+
+export type Patient = Pick<Subject, 'config' | 'now' | 'credentials' | 'daemon' | 'signIn'>
+
+/** Runs every check, and yields what each found, in order. A check that fails itself is a fault; it never rejects. */
+export async function* examinations(patient: Patient): AsyncGenerator<Examination> {
+  const { config, now } = patient
+  const api = openLocalApi({ socket: config.mesh.socket })
+  try {
+    const mesh = await api.status({ peers: false }).catch((error: Error) => error)
+    const subject: Subject = { ...patient, api, mesh, policy: policyOf(config, now) }
+    for (const [area, checks] of areas)
+      for (const { run, id, title, why } of checks) {
+        const finding = await attempt(run, subject)
+        yield { area, id, title, why, ...finding }
+      }
+  } finally {
+    await api.close()
+  }
+}
+
+async function attempt(run: Check['run'], subject: Subject): Promise<Finding> {
+  try {
+    return await run(subject)
+  } catch (error) {
+    return { outcome: 'fault', found: (error as Error).message, remedy: 'Mend what that says, and run the doctor again.' }
+  }
+}
+
+function policyOf(config: Config, now: () => number): Subject['policy'] {
+  try {
+    return loadPolicy(config, { source: 'start', loaded_at: now() })
+  } catch (error) {
+    if (error instanceof PolicyError) return error
+    throw error
+  }
+}

@@ -1,0 +1,115 @@
+/** Checks of the daemon as a service: its certificate, its port, and whether it does its work. */
+import { X509Certificate } from 'node:crypto'
+import { readFileSync } from 'node:fs'
+import { createServer } from 'node:net'
+import { type Check, type Finding, fault, type Subject, skipped, warning, well } from './check.ts'
+
+const aDay = 86_400
+const fewestFiles = 4096
+
+function certificate({ config: { issuer, listen, mesh, development }, now }: Subject): Finding {
+  if (development) return skipped('The development mesh speaks plain http on loopback.')
+  if (mesh.identity === 'serve') return well('That of "tailscale serve", which sees to it by itself.')
+  if (listen.tls_certificate_file === undefined)
+    return new URL(issuer).protocol === 'http:'
+      ? skipped('The issuer is plain http on loopback.')
+      : fault('None is configured.', 'Name one in "listen.tls_certificate_file" and "listen.tls_key_file"; "tailscale cert" makes it.')
+  const renew = 'Renew it ("tailscale cert"), and restart the daemon.'
+  let read: X509Certificate
+  try {
+    read = new X509Certificate(readFileSync(listen.tls_certificate_file))
+  } catch (error) {
+    return fault(`${listen.tls_certificate_file}: ${(error as Error).message}`, renew)
+  }
+  const { hostname } = new URL(issuer)
+  if (read.checkHost(hostname) === undefined) return fault(`It is not for ${hostname}.`, 'Get one for the name of the issuer.')
+  const from = Date.parse(read.validFrom) / 1000
+  if (from > now() + 60) return fault(`It is good from ${read.validFrom} only.`, 'Set the clock right.')
+  const days = Math.floor((Date.parse(read.validTo) / 1000 - now()) / aDay)
+  if (days < 0) return fault(`It ended on ${read.validTo}.`, renew)
+  return days < 14 ? warning(`It ends in ${days} days.`, renew) : well(`Good for ${days} more days.`)
+}
+
+/** Whether this user can listen there now. Resolves with the error's code, or null. */
+const tried = (host: string, port: number) =>
+  new Promise<string | null>((resolve) => {
+    const server = createServer()
+    server.once('error', (error: NodeJS.ErrnoException) => resolve(error.code ?? error.message))
+    server.listen({ host, port, exclusive: true }, () => server.close(() => resolve(null)))
+  })
+
+const portFindings = new Map<string, (place: string) => Finding>([
+  ['EADDRINUSE', (place) => fault(`Another program listens on ${place}.`, 'Stop that one, or set "listen.port".')],
+  [
+    'EACCES',
+    (place) => fault(`This user may not listen on ${place}.`, 'Choose a port above 1023, or give the service CAP_NET_BIND_SERVICE.'),
+  ],
+  [
+    'EADDRNOTAVAIL',
+    (place) => warning(`${place} is not an address of this machine now.`, 'See whether the mesh is up; the daemon waits for it.'),
+  ],
+])
+
+async function port({ config: { listen, mesh, development }, mesh: status, daemon }: Subject): Promise<Finding> {
+  if (daemon instanceof Error) return skipped('A daemon may run, but does not answer this user.')
+  if (daemon)
+    return daemon.listening.length > 0 ? well(`${daemon.listening.join(', ')}.`) : fault('The daemon listens nowhere yet.', 'See its log.')
+  if (mesh.identity === 'serve' || listen.socket) return well(`The unix socket ${listen.socket}.`)
+  const meshAddresses = status instanceof Error ? [] : (status.Self?.TailscaleIPs ?? [])
+  const isLoopback = development || mesh.identity === 'userspace' || (!(status instanceof Error) && status.TUN === false)
+  const hosts = isLoopback ? [listen.host ?? '127.0.0.1'] : meshAddresses
+  if (hosts.length === 0) return skipped('The mesh does not say which addresses this node has.')
+  const place = (host: string) => `${host.includes(':') ? `[${host}]` : host}:${listen.port}`
+  for (const host of hosts) {
+    const code = await tried(host, listen.port)
+    if (code !== null) return portFindings.get(code)?.(place(host)) ?? fault(`${place(host)}: ${code}.`, 'Set "listen.port".')
+  }
+  return well(`${hosts.map(place).join(', ')} can be listened on.`)
+}
+
+export const serviceChecks: readonly Check[] = [
+  {
+    id: 'certificate',
+    title: 'the certificate',
+    why: 'Off this computer meshidp speaks https only; clients refuse a certificate that has ended or is for another name.',
+    run: certificate,
+  },
+  { id: 'port', title: 'where it listens', why: 'Two programs cannot listen on one port.', run: port },
+  {
+    id: 'daemon',
+    title: 'the daemon',
+    why: 'Without it nobody signs in, and every refresh fails.',
+    run: ({ daemon }) =>
+      daemon === null
+        ? skipped('None is running on this state.')
+        : daemon instanceof Error
+          ? warning(daemon.message, 'Run the doctor as the user that the daemon runs as.')
+          : well('It answers.'),
+  },
+  {
+    id: 'open_files',
+    title: 'files that may be open',
+    why: 'Each connection is one. Where no more may be opened, new connections wait.',
+    run() {
+      const [, soft = 'unlimited'] = /^Max open files +(\S+)/m.exec(readFileSync('/proc/self/limits', 'utf8')) ?? []
+      return soft === 'unlimited' || Number(soft) >= fewestFiles
+        ? well(`${soft} for this user.`)
+        : warning(`${soft} for this user.`, 'Set LimitNOFILE=65536 for the service.')
+    },
+  },
+  {
+    id: 'sign_in',
+    title: 'a whole sign-in against itself',
+    why: 'It goes through endpoints, keys and store as that of a person does, and leaves nothing behind.',
+    async run({ signIn }) {
+      try {
+        const began = performance.now()
+        const steps = await signIn()
+        if (!steps) return skipped('There is no state yet.')
+        return well(`${steps.join(', ')}, in ${Math.round(performance.now() - began)} ms.`)
+      } catch (error) {
+        return fault((error as Error).message, 'See the log of the daemon.')
+      }
+    },
+  },
+]
