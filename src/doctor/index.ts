@@ -17,6 +17,9 @@ export const areas: ReadonlyMap<string, readonly Check[]> = new Map([
   ['service', serviceChecks],
 ])
 
+/** For a question to tailscaled: what is slow is no fault yet. */
+const deadlineMs = 10_000
+
 export type Examination = Finding & { area: string } & Pick<Check, 'id' | 'title' | 'why'>
 
 export type Patient = Pick<Subject, 'config' | 'now' | 'credentials' | 'daemon' | 'signIn'>
@@ -24,7 +27,7 @@ export type Patient = Pick<Subject, 'config' | 'now' | 'credentials' | 'daemon' 
 /** Runs every check, and yields what each found, in order. A check that fails itself is a fault; it never rejects. */
 export async function* examinations(patient: Patient): AsyncGenerator<Examination> {
   const { config, now } = patient
-  const api = openLocalApi({ socket: config.mesh.socket })
+  const api = openLocalApi({ socket: config.mesh.socket, deadlineMs })
   try {
     const mesh = await api.status({ peers: false }).catch((error: Error) => error)
     const subject: Subject = { ...patient, api, mesh, policy: policyOf(config, now) }

@@ -3,7 +3,6 @@
  * It goes through the application, the keys and the store of the real one; only who calls, and what they may, is made up, so that nobody gains anything.
  */
 import { hash } from 'node:crypto'
-import type { FastifyInstance } from 'fastify'
 import { buildApp } from '../app.ts'
 import type { Config } from '../config.ts'
 import { nothingRecent } from '../decide.ts'
@@ -18,7 +17,7 @@ import { digest } from '../oauth/secret.ts'
 import { compile } from '../policy/index.ts'
 import { deleteAuthorizations } from '../store/authorizations.ts'
 import { forgetAuthTime } from '../store/consents.ts'
-import type { Engine } from '../store/engine.ts'
+import { withoutDecisions } from '../store/decisions.ts'
 import { createStore, type Store } from '../store/index.ts'
 import { deleteTicket } from '../store/tickets.ts'
 
@@ -81,12 +80,6 @@ const identity: Identity = {
   close: async () => {},
 }
 
-/** The same engine, but for what is recorded of decisions: that a doctor was let in is no decision about anybody. */
-const withoutRecord = (engine: Engine): Engine => ({
-  ...engine,
-  commit: (writes) => engine.commit(writes.filter(({ sql }) => !/^INSERT INTO (decisions|records)\b/.test(sql))),
-})
-
 function depsOf({ config, store, keys, now, randomBytes }: Own): Deps {
   const policy = policyOf(now())
   const silent = () => {}
@@ -98,7 +91,7 @@ function depsOf({ config, store, keys, now, randomBytes }: Own): Deps {
     identity,
     documents: { fetch: () => Promise.reject(new Error('the doctor fetches nothing')) },
     log: { debug: silent, info: silent, warn: silent, error: silent },
-    store: createStore(withoutRecord(store.engine)),
+    store: createStore(withoutDecisions(store.engine)),
     keys,
     jwts: createJwts(keys),
     recent: nothingRecent(),
@@ -114,7 +107,7 @@ type Sent = { form?: Record<string, string>; json?: object; bearer?: string; met
 /** Signs in, and resolves with what was done, in order. Rejects with an OAuthError that says which step was answered how, after having cleaned up as far as that goes. */
 export async function signInAgainstItself(own: Own): Promise<string[]> {
   const { origin, host } = new URL(own.config.issuer)
-  const app: FastifyInstance = buildApp(depsOf(own))
+  const app = buildApp(depsOf(own))
   const done: string[] = []
   const tickets: string[] = []
 
