@@ -135,8 +135,19 @@ export function principalOf(src: string, { given }: Pick<TestEntry, 'given'>): P
   return { kind: 'user', user_id: 'test', login: src, display_name: null, picture: null, groups: given?.groups ?? null, ...common }
 }
 
+const unlike = new WeakMap<Policy, Map<string, string[]>>()
+
 /** Of the clients of the file, those that a rule there could tell apart from others, and one of those that none could. */
 function unlikeSoftware(policy: Policy, app: 'authorize' | 'claims', dst: string | undefined): string[] {
+  const known = unlike.get(policy) ?? new Map<string, string[]>()
+  unlike.set(policy, known)
+  const key = `${app} ${dst}`
+  const found = known.get(key) ?? findUnlike(policy, app, dst)
+  known.set(key, found)
+  return found
+}
+
+function findUnlike(policy: Policy, app: 'authorize' | 'claims', dst: string | undefined): string[] {
   const { shelves } = policy.compiled as Engine
   const conditions = shelves.authorize.get(dst ?? '')?.all.map(({ clients }) => clients.named) ?? []
   const named = new Set(conditions.flatMap((names) => (names === 'any' ? [] : [...names])))
