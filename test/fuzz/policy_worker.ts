@@ -6,7 +6,7 @@ import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import { parentPort, workerData } from 'node:worker_threads'
 import fc from 'fast-check'
-import { type Asked, compile, evaluate, type Problem, runTests } from '../../src/policy/index.ts'
+import { type Asked, type Compiled, compile, evaluate, format, type Problem, runTests } from '../../src/policy/index.ts'
 import { asked, now, questionsTo } from '../support/random_policy.ts'
 
 export type FuzzJob = { runs: number; seed: number; counter: SharedArrayBuffer; text: SharedArrayBuffer }
@@ -113,10 +113,25 @@ function check(text: string, problems: readonly Problem[]): void {
   }
 }
 
+/** What is HuJSON is laid out, means the same afterwards, and stays so. */
+function layOut(text: string, compiled: Compiled): void {
+  const once = format(text)
+  if (!once.ok) {
+    assert.ok(!compiled.ok)
+    return
+  }
+  const again = format(once.text)
+  assert.equal(again.ok && again.text, once.text)
+  const after = compile(once.text)
+  const said = (one: Compiled) => (one.ok ? one.policy.warnings : one.problems).map(({ message }) => message)
+  assert.deepEqual([after.ok, said(after)], [compiled.ok, said(compiled)])
+}
+
 const property = fc.property(texts, fc.infiniteStream(fc.nat()), (text, numbers) => {
   Atomics.add(count, 0, 1)
   Atomics.store(count, 1, new TextEncoder().encodeInto(text, bytes).written)
   const compiled = compile(text)
+  if (Atomics.load(count, 0) % 4 === 0) layOut(text, compiled)
   if (!compiled.ok) {
     assert.ok(compiled.problems.some(({ severity }) => severity === 'error'))
     return check(text, compiled.problems)
