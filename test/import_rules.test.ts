@@ -112,6 +112,21 @@ test('architecture: only main and cli read the process', () => {
   )
 })
 
+test('architecture: the policy engine has no clock, no chance and no I/O', () => {
+  const engine = files.filter((file) => roomOf(file) === 'policy')
+  const others = new Set(engine.flatMap(importsOf).filter((name) => !name.endsWith('.ts')))
+  assert.deepEqual([...others].sort(), ['jsonc-parser', 'node:crypto', 'node:net', 'zod'])
+  const named = (module: string) =>
+    engine.flatMap((file) => [...textOf(file).matchAll(new RegExp(`import \\{ (.*) \\} from '${module}'`, 'g'))].map(([, names]) => names))
+  assert.deepEqual([new Set(named('node:crypto')), new Set(named('node:net'))], [new Set(['hash']), new Set(['isIP'])])
+  const outside =
+    /\bDate\.now|new Date\(\)|\b(?:Math\.random|performance|set(?:Timeout|Interval|Immediate)|queueMicrotask|fetch|console|globalThis|async|await)\b/
+  assert.deepEqual(
+    engine.filter((file) => outside.test(textOf(file).replaceAll(/\/\*[\s\S]*?\*\/|\/\/.*|'[^'\n]*'|`[^`]*`/g, ''))),
+    [],
+  )
+})
+
 test('architecture: the rules speak of rooms that exist', () => {
   const rooms = new Set(files.map(roomOf))
   assert.deepEqual(

@@ -74,6 +74,12 @@ export function whatMatters(policy: Policy): string[] {
   ]
 }
 
+/** What an author of tailnet policies may read otherwise in this one. */
+export const differsFromTailnet = (policy: Policy): string[] =>
+  (policy.compiled as Engine).grants.some(({ src }) => src.some(({ text }) => text === '*'))
+    ? ['"*" is the people of this tailnet here: never tagged nodes, nor whoever is shared in, unlike in a tailnet policy.']
+    : []
+
 /** What makes two answers the same to a person: outcome, who gives what and on which terms; or why not. */
 const gist = ({ verdict, scopes }: Explanation): string => {
   const of = (one: Verdict) => (one.allowed ? { ...one, reasons: [] } : [one.reason])

@@ -73,7 +73,10 @@ export function compileGrant(
       })
     }
     if (src.length > 0 && !src.some((selector) => takes.src.has(selector.kind))) {
-      report.warning(appPath, `Nobody can reach this: nothing in "src" is ${whoFor(app)}.`, { at: 'key' })
+      const hint = src.some(({ text }) => text === '*')
+        ? () => `"*" is people, unlike in a tailnet policy; tagged nodes are "autogroup:tagged".`
+        : undefined
+      report.warning(appPath, `Nobody can reach this: nothing in "src" is ${whoFor(app)}.`, { at: 'key', hint })
     }
     const compiler = compilers[app] as (here: Here, capability: unknown, path: Path) => void
     for (const [i, capability] of (entry.app[app] ?? []).entries()) compiler(here, capability, [...appPath, i])

@@ -31,6 +31,15 @@ test('policy check: a good file is usable, with what only the daemon can check; 
   assert.match(stdout, /Not checked here: whether the daemon has the secrets grafana, wiki-server, notes-server\.\n$/)
 })
 
+test('policy check: a star is said to be other than that of a tailnet policy', async (t) => {
+  const { code, stdout } = await printed(['policy', 'check', written(t, '{ "grants": [{ "src": ["*"], "app": { "register": [{}] } }] }')])
+  assert.equal(code, 0)
+  assert.match(
+    stdout,
+    /no warnings\.\n"\*" is the people of this tailnet here: never tagged nodes, nor whoever is shared in, unlike in a tailnet policy\.\n$/,
+  )
+})
+
 test('policy check: a grant that has expired is warned of', async (t) => {
   const grant = `{ "src": ["*"], "app": { "register": [{}] }, "expires": "2020-01-31" }`
   const { code, stdout } = await printed(['policy', 'check', written(t, `{ "grants": [${grant}] }`)])
@@ -84,6 +93,7 @@ test('policy check --json: every problem with its place; no word besides', async
     hash: null,
     problems: [{ line: 3, column: 24, severity: 'error', message: '"group:egn" is not defined.', hint: 'Did you mean "group:eng"?' }],
     tests: 0,
+    notes: [],
     not_checked: [],
   })
   const good = JSON.parse((await printed(['policy', 'check', examplePolicy, '--format', 'json'])).stdout)

@@ -1030,6 +1030,12 @@ const warned: readonly [title: string, text: string, message: string, hint?: str
     'Nobody can reach this: nothing in "src" is a client or a tagged node of today.',
   ],
   [
+    'a star where only machines and clients can be meant',
+    grant('{ "src": ["*"], "dst": ["resource:wiki"], "app": { ‸"client_credentials": [{ "scopes": ["wiki:read"] }] } }'),
+    'Nobody can reach this: nothing in "src" is a client or a tagged node of today.',
+    '"*" is people, unlike in a tailnet policy; tagged nodes are "autogroup:tagged".',
+  ],
+  [
     'shared-in callers, whom identity refuses',
     src('"autogroup:shared"').replace('"register"', '‸"register"'),
     'Nobody can reach this: nothing in "src" is a person or a tagged node of today.',

@@ -1,5 +1,5 @@
 import { systemClock } from '../../daemon.ts'
-import { expiryWarnings, mostProblems, type Policy, type Problem, testResults } from '../../policy/index.ts'
+import { differsFromTailnet, expiryWarnings, mostProblems, type Policy, type Problem, testResults } from '../../policy/index.ts'
 import type { Command } from '../command.ts'
 import { paintFor } from '../paint.ts'
 import { formatOf, formatOptions } from './format.ts'
@@ -54,6 +54,7 @@ not; 2 where it cannot be read. Secrets of clients are the daemon's, and are not
     const errors = problems.filter(({ severity }) => severity === 'error').length
     const warnings = problems.length - errors
     const left = unchecked(policy)
+    const notes = policy ? differsFromTailnet(policy) : []
     if (format === 'json') {
       const answer = {
         file: file.name,
@@ -61,6 +62,7 @@ not; 2 where it cannot be read. Secrets of clients are the daemon's, and are not
         hash: policy?.hash ?? null,
         problems: errorsFirst(problems),
         tests,
+        notes,
         not_checked: left,
       }
       terminal.write(`${JSON.stringify(answer, null, 2)}\n`)
@@ -77,6 +79,7 @@ not; 2 where it cannot be read. Secrets of clients are the daemon's, and are not
           )
         : paint('green', `${file.name} is usable: ${held}, ${counted(warnings, 'warning')}.`)
     terminal.write(`${problems.length > 0 && format === 'text' ? '\n' : ''}${verdict}\n`)
+    for (const note of notes) terminal.write(paint('dim', note).concat('\n'))
     if (left.length > 0) terminal.write(paint('dim', `Not checked here: ${left.join('; ')}.`).concat('\n'))
     return errors === 0 ? 0 : 1
   },
