@@ -33,6 +33,21 @@ test('policy fmt: prints the file laid out, --check only says whether it is, --w
   assert.equal(statSync(file).ino, ino, 'a file that is laid out so is left alone')
 })
 
+test('policy fmt --check: for GitHub Actions a note at the line, for programs JSON', async (t) => {
+  const file = written(t, untidy)
+  const github = await printed(['policy', 'fmt', file, '--check', '--format', 'github'])
+  assert.deepEqual([github.code, github.stderr], [1, ''])
+  assert.match(
+    github.stdout,
+    /^::error file=.*policy\.hujson,line=1,col=1,title=meshidp policy::This is laid out otherwise\. Mend it with: meshidp policy fmt /,
+  )
+  const json = await printed(['policy', 'fmt', file, '--check', '--json'])
+  assert.deepEqual([json.code, JSON.parse(json.stdout)], [1, { file, ok: false, line: 1 }])
+  const good = written(t, tidy)
+  assert.deepEqual(await printed(['policy', 'fmt', good, '--check', '--format', 'github']), { code: 0, stdout: '', stderr: '' })
+  assert.equal(JSON.parse((await printed(['policy', 'fmt', good, '--check', '--json'])).stdout).ok, true)
+})
+
 test('policy fmt: standard input, and what it cannot do', async (t) => {
   const run = spawnSync(process.execPath, [program, 'policy', 'fmt', '-'], { input: untidy, encoding: 'utf8' })
   assert.deepEqual([run.status, run.stdout], [0, tidy])
@@ -40,7 +55,7 @@ test('policy fmt: standard input, and what it cannot do', async (t) => {
   const bad = await printed(['policy', 'fmt', file, '--write'])
   assert.deepEqual([bad.code, bad.stdout, readFileSync(file, 'utf8')], [2, '', '{ "a": 1,, }'])
   assert.match(bad.stderr, /policy\.hujson:1:10: .*\n.*\n.*\^\n/)
-  for (const words of [['-', '--write'], [file, '--write', '--check'], []])
+  for (const words of [['-', '--write'], [file, '--write', '--check'], [file, '--json'], []])
     await assert.rejects(printed(['policy', 'fmt', ...words]), UsageError)
   await assert.rejects(printed(['policy', 'fmt', '/nowhere/policy.hujson']), { name: 'Unusable' })
 })

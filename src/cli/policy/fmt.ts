@@ -2,6 +2,8 @@ import { chownSync, realpathSync, renameSync, rmSync, statSync, writeFileSync } 
 import { basename, dirname, join } from 'node:path'
 import { format } from '../../policy/index.ts'
 import { type Command, Unusable, UsageError } from '../command.ts'
+import { formatOf, formatOptions } from './format.ts'
+import { forGithub } from './problems.ts'
 import { type PolicyFile, readPolicyFile, Unsound, wordsOf } from './read_file.ts'
 
 /** Puts `text` in the place of the file in one step, so that a daemon which watches it never reads half of it. Throws Unusable. */
@@ -43,18 +45,26 @@ each item, and the values of neighbouring members stand below each other. The fi
   options: {
     check: { type: 'boolean', help: 'print nothing; the exit code is 1 where the file is laid out otherwise' },
     write: { type: 'boolean', help: 'change the file itself' },
+    ...formatOptions('github'),
   },
-  async run(terminal, { check, write }, words) {
+  async run(terminal, values, words) {
+    const { check, write } = values
+    const form = formatOf(values)
     const [name = ''] = wordsOf('policy fmt', ['FILE'], words)
     if (check && write) throw new UsageError('--check and --write exclude each other.')
+    if (form !== 'text' && !check) throw new UsageError('--json and --format say what came of --check.')
     if (write && name === '-') throw new UsageError('--write needs a file; standard input cannot be changed.')
     const file = await readPolicyFile(name)
     const text = formatted(file)
     if (check) {
-      if (text === file.text) return 0
+      const ok = text === file.text
       const line = firstDifference(file.text, text)
-      terminal.writeError(`${file.name}:${line}: laid out otherwise. Mend it with: meshidp policy fmt ${name} --write\n`)
-      return 1
+      const mend = `Mend it with: meshidp policy fmt ${name} --write`
+      if (form === 'json') terminal.write(`${JSON.stringify({ file: file.name, ok, line: ok ? null : line }, null, 2)}\n`)
+      else if (!ok && form === 'github')
+        terminal.write(forGithub(file, [{ line, column: 1, severity: 'error', message: 'This is laid out otherwise.', hint: mend }]))
+      else if (!ok) terminal.writeError(`${file.name}:${line}: laid out otherwise. ${mend}\n`)
+      return ok ? 0 : 1
     }
     if (!write) terminal.write(text)
     else if (text !== file.text) replace(name, text)
