@@ -3,6 +3,7 @@
 export type Teaching = { description: string; examples?: readonly unknown[] }
 
 const duration = ['15m', '12h', '30d']
+const tokenLifetime = ['90s', '15m', '12h']
 const scopes = [['wiki:read', 'wiki:write']]
 
 /** By the keys that lead to it, without the names that an admin chooses. */
@@ -125,7 +126,7 @@ export const descriptions: Readonly<Record<string, Teaching>> = {
   'grants.app.authorize.bind': {
     description: '"user" (default), or "node": the token is refreshed only from the machine that it was given to.',
   },
-  'grants.app.authorize.access_token_ttl': { description: 'How long an access token is good.', examples: duration },
+  'grants.app.authorize.access_token_ttl': { description: 'How long an access token is good: a day at the most.', examples: tokenLifetime },
   'grants.app.authorize.refresh_token_ttl': { description: 'How long a sign-in can be refreshed.', examples: duration },
   'grants.app.register': {
     description: 'To bring software of their own.',
@@ -165,7 +166,10 @@ export const descriptions: Readonly<Record<string, Teaching>> = {
     examples: [[{ scopes: ['wiki:read'] }]],
   },
   'grants.app.client_credentials.scopes': { description: 'Scopes of the resources that may be given.', examples: scopes },
-  'grants.app.client_credentials.access_token_ttl': { description: 'How long a token is good.', examples: duration },
+  'grants.app.client_credentials.access_token_ttl': {
+    description: 'How long a token is good: a day at the most.',
+    examples: tokenLifetime,
+  },
   'grants.app.introspect': { description: 'To look at tokens for these resources (RFC 7662): for their own servers.', examples: [[{}]] },
   'grants.app.claims': {
     description: 'What clients learn about a person, beyond the identity scopes.',

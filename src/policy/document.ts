@@ -11,6 +11,11 @@ const duration = z
   })
   .transform((text) => Number.parseInt(text, 10) * seconds[text.slice(-1) as keyof typeof seconds])
 
+/** As the configuration bounds it: whoever checks an access token locally takes it until it ends. */
+const tokenLifetime = duration.refine((lifetime) => lifetime <= seconds.d, {
+  error: 'An access token lives a day at the most: nobody can end one that is checked locally.',
+})
+
 const text = z.string().min(1, { error: 'This text may not be empty.' }).max(1000, { error: 'This text is longer than 1000 characters.' })
 const list = <T extends z.ZodType>(item: T, whenEmpty = 'This list may not be empty.') => z.array(item).min(1, { error: whenEmpty })
 
@@ -79,7 +84,7 @@ const authorize = z.strictObject({
   clients: list(text).optional(),
   consent: z.enum(['always', 'once', 'never']).optional(),
   bind: z.enum(['user', 'node']).optional(),
-  access_token_ttl: duration.optional(),
+  access_token_ttl: tokenLifetime.optional(),
   refresh_token_ttl: duration.optional(),
 })
 
@@ -105,7 +110,7 @@ const exchange = z.strictObject({
   impersonate: z.boolean().optional(),
 })
 
-const client_credentials = z.strictObject({ scopes: list(scope), access_token_ttl: duration.optional() })
+const client_credentials = z.strictObject({ scopes: list(scope), access_token_ttl: tokenLifetime.optional() })
 const introspect = z.strictObject({})
 const claims = z.strictObject({ claims: z.record(text, z.unknown()).optional(), groups: list(groupName).optional() })
 const admin = z.strictObject({ access: z.enum(['read', 'write']) })

@@ -210,6 +210,11 @@ const bad: readonly [title: string, text: string, message: string, hint?: string
     authorize('{ "scopes": ["wiki:read"], "access_token_ttl": ‸"1 hour" }'),
     'A duration is a whole number of at most four digits and s, m, h or d, such as "90s", "12h" or "30d".',
   ],
+  [
+    'an access token of years',
+    authorize('{ "scopes": ["wiki:read"], "access_token_ttl": ‸"9999d" }'),
+    'An access token lives a day at the most: nobody can end one that is checked locally.',
+  ],
   ['no clients at most', src('"*"').replace('[{}]', '[{ "max_clients": ‸0 }]'), '"max_clients" is at least 1.'],
   ['an empty list [threats 385]', grant('{ "src": ‸[], "app": { "register": [{}] } }'), 'This list may not be empty.'],
   [
