@@ -1,5 +1,5 @@
 /** On the development mesh a machine is its loopback address: what it sends comes from there. */
-import { Agent, request, fetch as undiciFetch } from 'undici'
+import { Agent, type Dispatcher, request, fetch as undiciFetch } from 'undici'
 
 export type Machine = {
   /** As the global fetch, from this machine. `onExchange` hears of each request and its answer. */
@@ -11,8 +11,11 @@ export type Machine = {
 
 export type Exchange = { method: string; url: URL; status: number }
 
-export function machineAt(address: string, onExchange: (exchange: Exchange) => void = () => undefined): Machine {
-  const dispatcher = new Agent({ localAddress: address, connect: { family: 4 } })
+export const machineAt = (address: string, onExchange?: (exchange: Exchange) => void): Machine =>
+  machineBy(new Agent({ localAddress: address, connect: { family: 4 } }), onExchange)
+
+/** The machine from which that dispatcher sends. */
+export function machineBy(dispatcher: Dispatcher, onExchange: (exchange: Exchange) => void = () => undefined): Machine {
   return {
     async fetch(url, init) {
       const answer = await undiciFetch(url, { ...(init as object), dispatcher })

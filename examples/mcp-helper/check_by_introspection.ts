@@ -6,7 +6,8 @@ import type { AuthInfo } from '@modelcontextprotocol/sdk/server/auth/types.js'
 import { metadataOf, patience } from './authorization_server.ts'
 import { Outage } from './outage.ts'
 
-export type Credentials = { client_id: string; client_secret: string }
+/** Without a secret the machine that this server runs on is its credential (`node` in the policy): it then names itself, and nothing else. */
+export type Credentials = { client_id: string; client_secret?: string }
 
 type Introspection = { active: boolean; aud?: string; exp?: number; sub?: string; client_id?: string; scope?: string }
 type Kept = { until: number; answer: Promise<Introspection> }
@@ -31,19 +32,20 @@ export function checkByIntrospection({
   now: () => number
 }): OAuthTokenVerifier {
   const metadata = metadataOf(issuer)
+  const { client_id, client_secret: secret } = credentials
   const kept = new Map<string, Kept>()
 
   async function ask(token: string): Promise<Introspection> {
     const response = await fetch((await metadata()).introspection_endpoint, {
       method: 'POST',
-      headers: { authorization: basic(credentials) },
-      body: new URLSearchParams({ token, token_type_hint: 'access_token' }),
+      headers: secret === undefined ? {} : { authorization: basic(client_id, secret) },
+      body: new URLSearchParams({ token, token_type_hint: 'access_token', ...(secret === undefined && { client_id }) }),
       redirect: 'error',
       signal: AbortSignal.timeout(patience),
     }).catch((cause) => {
       throw new Outage(`${issuer} does not answer.`, { cause })
     })
-    // Also a 401: then our own secret is wrong, and the caller can do nothing about it.
+    // Also a 401: then our own credential is wrong, and the caller can do nothing about it.
     if (!response.ok) throw new Outage(`${issuer} refuses introspection: ${response.status} ${await response.text()}`)
     return (await response.json()) as Introspection
   }
@@ -71,5 +73,5 @@ export function checkByIntrospection({
 }
 
 /** RFC 6749 §2.3.1: both are form-encoded before they are joined. */
-const basic = ({ client_id, client_secret }: Credentials) =>
+const basic = (client_id: string, client_secret: string) =>
   `Basic ${Buffer.from(`${encodeURIComponent(client_id)}:${encodeURIComponent(client_secret)}`).toString('base64')}`

@@ -13,7 +13,7 @@ Usage: node examples/mcp-server/main.ts [OPTION …]
   --scope SCOPE          what its pages are opened by; default wiki:read
   --check WAY            "local" verifies signatures here, "introspect" asks about each token; default local
   --client-id ID         for introspect: as whom it asks, such as client:notes-server
-  --secret-file FILE     for introspect: where its secret is
+  --secret-file FILE     for introspect: where its secret is; without it the machine is the credential
   --cache-seconds N      for introspect: how long an answer is used again; default 15
   --port N               another port than that of the URI
 `
@@ -35,10 +35,10 @@ const read = () =>
 
 function introspection({ check, 'client-id': client_id, 'secret-file': file, 'cache-seconds': seconds }: ReturnType<typeof read>) {
   if (check === 'local') return {}
-  if (check !== 'introspect' || !client_id || !file)
-    throw new Misused('Say --check local, or --check introspect with --client-id and --secret-file.')
+  if (check !== 'introspect' || !client_id) throw new Misused('Say --check local, or --check introspect with --client-id.')
   const cacheSeconds = wholeNumber('cache-seconds', seconds, 86_400)
-  return { introspect: { client_id, client_secret: readFileSync(file, 'utf8').trim(), cacheSeconds } }
+  const secret = file !== undefined && { client_secret: readFileSync(file, 'utf8').trim() }
+  return { introspect: { client_id, ...secret, cacheSeconds } }
 }
 
 await runExample(help, async () => {

@@ -1,6 +1,6 @@
 import { OAuthError } from '../oauth/error.ts'
 import { digest, sameDigest } from '../oauth/secret.ts'
-import type { Method } from './index.ts'
+import { type Method, provenBy } from './method.ts'
 
 const malformed = () =>
   new OAuthError('invalid_client', 'The Authorization header is not well-formed HTTP Basic authentication (RFC 7617).', {
@@ -21,6 +21,7 @@ function formDecoded(text: string): string {
 
 /** RFC 6749 §2.3.1 with RFC 7617: canonical base64 of `id:secret`. */
 export const client_secret_basic: Method = {
+  wire: 'client_secret_basic',
   present(authorization) {
     if (authorization === undefined) return undefined
     const [, encoded] = /^Basic ([A-Za-z0-9+/]+={0,2})$/i.exec(authorization) ?? []
@@ -33,7 +34,7 @@ export const client_secret_basic: Method = {
     const given = digest(formDecoded(pair.slice(colon + 1)))
     return {
       client_id: formDecoded(pair.slice(0, colon)),
-      proves: ({ secret_digest }) => secret_digest !== null && sameDigest(secret_digest, given),
+      proves: ({ secret_digest }) => provenBy(secret_digest !== null && sameDigest(secret_digest, given)),
     }
   },
 }

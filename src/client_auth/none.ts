@@ -1,15 +1,11 @@
-import { optional } from '../oauth/parse.ts'
-import type { Method } from './index.ts'
-
-/** Whoever sends one of these wants to prove something. */
-const credentials = ['client_secret', 'client_assertion', 'client_assertion_type']
+import { bareClientId } from './bare.ts'
+import type { Method } from './method.ts'
 
 /** A public client names itself and proves nothing (RFC 6749 §2.1); PKCE binds its code instead. */
 export const none: Method = {
+  wire: 'client_id alone',
   present(authorization, params) {
-    const client_id = optional(params, 'client_id')
-    const proves = authorization !== undefined || credentials.some((name) => optional(params, name) !== undefined)
-    if (client_id === undefined || proves) return undefined
-    return { client_id, proves: () => true }
+    const client_id = bareClientId(authorization, params)
+    return client_id === undefined ? undefined : { client_id, proves: () => ({ node: null }) }
   },
 }

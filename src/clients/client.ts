@@ -2,11 +2,12 @@
 import { hash } from 'node:crypto'
 import type { ActivePolicy } from '../deps.ts'
 import type { Algorithm } from '../keys/keyset.ts'
-import type { AuthMethod } from '../oauth/client_metadata.ts'
+import type { AuthMethod as RegisteredMethod } from '../oauth/client_metadata.ts'
 import type { ClientFacts, PolicyClient } from '../policy/index.ts'
 import type { StoredClient } from '../store/clients.ts'
 
-export type { AuthMethod }
+/** How a client may prove itself: as it may register (RFC 7591 §2), or as only the policy file says. */
+export type AuthMethod = RegisteredMethod | 'node'
 
 export type Client = {
   client_id: string
@@ -22,6 +23,8 @@ export type Client = {
   grant_types: readonly string[]
   auth_methods: readonly AuthMethod[]
   secret_digest: string | null
+  /** With `node` among its methods: a machine with one of these tags is the client. */
+  node_tags: readonly string[]
   require_pkce: boolean
   /** The policy's name of the resource for requests that name none; null where it says nothing of this client. */
   default_resource: string | null
@@ -39,10 +42,16 @@ const softwareDigest = (redirect_uris: readonly string[], auth_methods: readonly
 
 /** Its secret may come either way (RFC 6749 §2.3.1). A client whose entry names another credential is not public: until that is supported it has no way in. */
 function authMethodsOf({ node, jwks, jwks_uri, spiffe_id }: PolicyClient, secret_digest: string | null): AuthMethod[] {
-  if (secret_digest !== null) return ['client_secret_basic', 'client_secret_post']
-  const provenOtherwise = node.length > 0 || Boolean(jwks) || jwks_uri !== null || spiffe_id !== null
-  return provenOtherwise ? [] : ['none']
+  const methods: AuthMethod[] = [
+    ...(secret_digest === null ? [] : (['client_secret_basic', 'client_secret_post'] as const)),
+    ...(node.length === 0 ? [] : (['node'] as const)),
+  ]
+  const provenOtherwise = Boolean(jwks) || jwks_uri !== null || spiffe_id !== null
+  return methods.length > 0 || provenOtherwise ? methods : ['none']
 }
+
+/** Whether anybody can be it by naming it (RFC 6749 §2.1). */
+export const isPublic = ({ auth_methods }: Client): boolean => auth_methods.includes('none')
 
 /** A client of the policy file. */
 export function clientOfPolicy(client: PolicyClient, policy: ActivePolicy): Client {
@@ -58,6 +67,7 @@ export function clientOfPolicy(client: PolicyClient, policy: ActivePolicy): Clie
     grant_types: ['authorization_code', 'refresh_token'],
     auth_methods,
     secret_digest,
+    node_tags: client.node,
     require_pkce: client.require_pkce || secret_digest === null,
     default_resource: client.default_resource,
     id_token_alg: client.id_token_signed_response_alg ?? 'RS256',
@@ -81,6 +91,7 @@ export function clientOfStore(stored: StoredClient, named?: PolicyClient): Clien
     grant_types: metadata.grant_types,
     auth_methods,
     secret_digest: stored.secret_digest,
+    node_tags: [],
     require_pkce: true,
     default_resource: named?.default_resource ?? null,
     id_token_alg: metadata.id_token_signed_response_alg ?? 'RS256',

@@ -1,8 +1,9 @@
-import { authenticateClient } from '../client_auth/index.ts'
-import type { Client } from '../clients/client.ts'
+import { type Authenticated, authenticateClient } from '../client_auth/index.ts'
+import { isPublic } from '../clients/client.ts'
 import { recordDenial } from '../decide.ts'
 import type { ActivePolicy, Deps } from '../deps.ts'
 import { type Endpoint, formOf, json } from '../http/endpoint.ts'
+import { credentialsOf } from '../http/same_origin.ts'
 import { OAuthError } from '../oauth/error.ts'
 import { required } from '../oauth/parse.ts'
 import { evaluate } from '../policy/index.ts'
@@ -21,14 +22,14 @@ export const introspect: Endpoint = {
   async handle(deps, request) {
     const policy = deps.policy()
     const params = formOf(request)
-    const client = await authenticateClient(deps, policy, request.headers.authorization, params)
-    if (client.secret_digest === null)
+    const caller = await authenticateClient(deps, policy, credentialsOf(deps, request), params)
+    if (isPublic(caller.client))
       throw new OAuthError(
         'invalid_client',
-        'A public client cannot look at tokens: introspection needs a client with a secret (RFC 7662 §2.1).',
+        'A public client cannot look at tokens: introspection needs one with a credential (RFC 7662 §2.1).',
       )
     const token = await resolveToken(deps, required(params, 'token'))
-    if (!token || !(await mayLookAt(deps, policy, client, token))) return json({ active: false }) // §2.2: nothing more is said
+    if (!token || !(await mayLookAt(deps, policy, caller, token))) return json({ active: false }) // §2.2: nothing more is said
     return json((await introspected(deps, policy, token)) ?? { active: false })
   },
 }
@@ -37,14 +38,19 @@ export const introspect: Endpoint = {
  * A client looks at what was issued to itself; at access tokens of others where the policy gives it their resource. A server that is not given its own
  * sees nothing but dead tokens, so the row of that denial is where its admin learns why.
  */
-async function mayLookAt(deps: Deps, policy: ActivePolicy, client: Client, { kind, authorization }: ResolvedToken): Promise<boolean> {
+async function mayLookAt(
+  deps: Deps,
+  policy: ActivePolicy,
+  { client, node }: Authenticated,
+  { kind, authorization }: ResolvedToken,
+): Promise<boolean> {
   if (authorization.client_id === client.client_id) return true
   const resource = authorization.resource === null ? undefined : resourceByUri(policy, authorization.resource)
   if (kind !== 'access_token' || !resource) return false
-  const asked = { app: 'introspect', principal: null, client: client.facts, resource: resource.name } as const
+  const asked = { app: 'introspect', principal: node, client: client.facts, resource: resource.name } as const
   const verdict = evaluate(policy, asked, deps.now())
   const facts = { entry: 'introspect', client_id: client.client_id, resource: resource.uri } as const
-  if (!verdict.allowed) await recordDenial(deps, policy, null, facts, verdict.reason, [verdict.sentence, ...verdict.near].join(' '), asked)
+  if (!verdict.allowed) await recordDenial(deps, policy, node, facts, verdict.reason, [verdict.sentence, ...verdict.near].join(' '), asked)
   return verdict.allowed
 }
 

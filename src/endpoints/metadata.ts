@@ -11,6 +11,9 @@ import { codeChallengeMethods } from '../oauth/pkce.ts'
 import { knownScopes } from '../policy/index.ts'
 import { supportedClaims } from '../tokens/claims.ts'
 
+/** What software can choose from (RFC 8414 §2); `node` is what an admin gives it. */
+const announced = [...methods.keys()].filter((method) => method !== 'node')
+
 /** RFC 8414 §2 and OpenID Connect Discovery §3: one document serves both. Every URL comes from the configuration, never from a request. */
 function metadataOf({ config: { issuer } }: Deps, scopes: Iterable<string>): object {
   return {
@@ -29,9 +32,9 @@ function metadataOf({ config: { issuer } }: Deps, scopes: Iterable<string>): obj
     grant_types_supported: [...grantTypes.keys()],
     subject_types_supported: ['public'],
     id_token_signing_alg_values_supported: [...algorithms],
-    token_endpoint_auth_methods_supported: [...methods.keys()],
-    introspection_endpoint_auth_methods_supported: [...methods.keys()].filter((method) => method !== 'none'),
-    revocation_endpoint_auth_methods_supported: [...methods.keys()],
+    token_endpoint_auth_methods_supported: announced,
+    introspection_endpoint_auth_methods_supported: announced.filter((method) => method !== 'none'),
+    revocation_endpoint_auth_methods_supported: announced,
     code_challenge_methods_supported: codeChallengeMethods,
     claims_supported: supportedClaims,
     claim_types_supported: ['normal'],

@@ -1,5 +1,6 @@
 import { authenticateClient } from '../client_auth/index.ts'
 import { type Endpoint, formOf, type Reply } from '../http/endpoint.ts'
+import { credentialsOf } from '../http/same_origin.ts'
 import { required } from '../oauth/parse.ts'
 import { familyOf } from '../oauth/secret.ts'
 import { endAuthorization } from '../store/authorizations.ts'
@@ -10,7 +11,7 @@ const done: Reply = { status: 200, headers: { 'cache-control': 'no-store' }, bod
 
 /**
  * RFC 7009. A refresh token ends its whole authorization, spent or not (§2.1); an access token only itself. What is not the client's own, or not known,
- * is answered with 200 and left alone (§2.2). The mesh is not asked, so this works while it is dark.
+ * is answered with 200 and left alone (§2.2). The mesh is not asked, but for who a client is that is proven by its machine: so this works while it is dark.
  */
 export const revoke: Endpoint = {
   path: '/revoke',
@@ -21,7 +22,7 @@ export const revoke: Endpoint = {
 
   async handle(deps, request) {
     const params = formOf(request)
-    const client = await authenticateClient(deps, deps.policy(), request.headers.authorization, params)
+    const { client } = await authenticateClient(deps, deps.policy(), credentialsOf(deps, request), params)
     const token = required(params, 'token')
     const now = deps.now()
     const family = familyOf(token, deps.keys.succession)

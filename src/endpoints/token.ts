@@ -3,7 +3,7 @@ import type { Client } from '../clients/client.ts'
 import type { Deps } from '../deps.ts'
 import { type GrantType, grantTypes } from '../grant_types/index.ts'
 import { type Endpoint, formOf, json } from '../http/endpoint.ts'
-import { refuseBrowsers } from '../http/same_origin.ts'
+import { credentialsOf } from '../http/same_origin.ts'
 import { OAuthError, Unavailable } from '../oauth/error.ts'
 import { optional, required } from '../oauth/parse.ts'
 import { digest } from '../oauth/secret.ts'
@@ -28,19 +28,16 @@ export const token: Endpoint = {
     const policy = deps.policy()
     const params = formOf(request)
     const grant_type = required(params, 'grant_type')
-    const whichClient = () => authenticateClient(deps, policy, request.headers.authorization, params)
-    const caller = () => {
-      refuseBrowsers(request)
-      return deps.identity.identify(request.connection)
-    }
-    let client = await whichClient()
+    const credentials = credentialsOf(deps, request)
+    const whichClient = () => authenticateClient(deps, policy, credentials, params)
+    let { client } = await whichClient()
     const grantType = grantTypeOf(client, grant_type)
 
     const flight = takeOff(deps, optional(params, 'code'))
     try {
       for (let attempt = 1; ; attempt++) {
         const again = flight.beside || attempt > 1
-        const issuable = await grantType.authorize(deps, { policy, client, params, caller, now: deps.now(), again })
+        const issuable = await grantType.authorize(deps, { policy, client, params, caller: credentials.caller, now: deps.now(), again })
         try {
           return json(await issueTokens(deps, policy, issuable))
         } catch (thrown) {
@@ -48,7 +45,7 @@ export const token: Endpoint = {
           if (attempt === mostAttempts)
             throw new Unavailable('Too many requests use this at the same moment. Try again.', { cause: thrown, retryAfter: 1 })
         }
-        client = await whichClient() // it may be the client that is gone
+        client = (await whichClient()).client // it may be the client that is gone
       }
     } finally {
       flight.land()

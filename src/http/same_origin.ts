@@ -1,5 +1,7 @@
 /** Network identity is ambient: a browser on the mesh carries it to every page it opens. What changes state must come from a page of ours. */
+import type { Deps } from '../deps.ts'
 import { OAuthError } from '../oauth/error.ts'
+import type { Caller } from '../oauth/principal.ts'
 import type { Request } from './endpoint.ts'
 
 /**
@@ -22,12 +24,18 @@ export const notFromOurPage = (): OAuthError =>
   )
 
 /**
- * Refuses what a page made a browser send, of whatever origin: for requests of programs that stand on network identity, such as the redemption of a token
- * that is bound to its machine. Throws `forbidden`.
+ * What a request shows of who sends it, for what stands on the machine that it comes from: a client that is proven by it, a token that is bound to it. `caller`
+ * refuses what a browser sends, of whatever origin (`forbidden`): any page could have made it do so. Throws `Unavailable` while the mesh is dark.
  */
-export function refuseBrowsers({ headers: { origin, 'sec-fetch-site': site } }: Pick<Request, 'headers'>): void {
-  if (origin !== undefined || (site !== undefined && site !== 'none'))
-    throw new OAuthError('forbidden', 'This token is bound to a machine, so it is given to programs of that machine, not to web pages.')
+export function credentialsOf({ identity }: Pick<Deps, 'identity'>, { headers, connection }: Pick<Request, 'headers' | 'connection'>) {
+  return {
+    authorization: headers.authorization,
+    async caller(): Promise<Caller> {
+      if (headers.origin !== undefined || headers['sec-fetch-site'] !== undefined)
+        throw new OAuthError('forbidden', 'This is bound to a machine, so it is for programs of that machine, not for web pages.')
+      return identity.identify(connection)
+    },
+  }
 }
 
 /**

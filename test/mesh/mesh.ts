@@ -40,6 +40,8 @@ export type Machine = {
   on?: Host
   /** PEM files of the certificate for `host`, which its tailscaled serves, too. */
   certificate: { cert: string; key: string }
+  /** Of its own tailscaled: an HTTP proxy, as HTTPS_PROXY takes it. */
+  proxy: string
   /** The way through this machine's own tailscaled, for undici; it believes every certificate. */
   dispatcher: Dispatcher
   /** A request on that way, as any process of this machine makes one. */
@@ -152,13 +154,14 @@ async function joined(t: TestContext, { directory, name, control, host: on }: Jo
   writeFileSync(certificate.cert, cert)
   writeFileSync(certificate.key, key, { mode: 0o600 })
 
-  const proxy = `${on?.address ?? '127.0.0.1'}:${await freePort()}`
+  const listen = `${on?.address ?? '127.0.0.1'}:${await freePort()}`
+  const proxy = `http://${listen}`
   const options = [
     '--no-logs-no-support',
     '--port=0',
     `--statedir=${directory}`,
     `--socket=${socket}`,
-    `--outbound-http-proxy-listen=${proxy}`,
+    `--outbound-http-proxy-listen=${listen}`,
   ]
   const tun = on ? 'tailscale0' : 'userspace-networking'
   const [program, ...args] = [...(on?.under ?? []), join(binaries(), 'tailscaled'), `--tun=${tun}`, ...options] as [string, ...string[]]
@@ -182,7 +185,7 @@ async function joined(t: TestContext, { directory, name, control, host: on }: Jo
   }
   const address = await startAndJoin()
 
-  const dispatcher = new ProxyAgent({ uri: `http://${proxy}`, proxyTunnel: true, requestTls: { rejectUnauthorized: false } })
+  const dispatcher = new ProxyAgent({ uri: proxy, proxyTunnel: true, requestTls: { rejectUnauthorized: false } })
   t.after(() => dispatcher.destroy())
   return {
     name,
@@ -191,6 +194,7 @@ async function joined(t: TestContext, { directory, name, control, host: on }: Jo
     socket,
     ...(on && { on }),
     certificate,
+    proxy,
     dispatcher,
     fetch: ((input: string, init?: RequestInit) => undiciFetch(input, { ...init, dispatcher } as never)) as unknown as typeof fetch,
     tailscale,

@@ -1,0 +1,27 @@
+/** What a method of client authentication is (RFC 6749 §2.3). */
+import type { Client } from '../clients/client.ts'
+import type { Params } from '../oauth/parse.ts'
+import type { Caller, NodePrincipal } from '../oauth/principal.ts'
+
+/** What a request has to prove its client by, beside its body: a header, and the machine that it comes from, which is asked about only where that counts. */
+export type Credentials = { authorization: string | undefined; caller: () => Promise<Caller> }
+
+/** A client that is proven; `node`: the tagged machine that calls, where that is what proved it. */
+export type Proof = { node: NodePrincipal | null }
+
+/** What a request presents, by one method. */
+export type Presented = {
+  client_id: string
+  /** What proves that client, or null. Throws `invalid_client` where there is more to say, and `Unavailable` where it cannot be found out. */
+  proves: (client: Client, caller: Credentials['caller']) => Proof | null | Promise<Proof | null>
+}
+
+export type Method = {
+  /** How it shows in a request. Of methods that look alike the one that the client has is used. */
+  wire: string
+  /** Undefined where the request does not use this method. Throws `invalid_client` where it does so badly. */
+  present: (authorization: string | undefined, params: Params) => Presented | undefined
+}
+
+/** For methods that look at what was sent, and at nothing else. */
+export const provenBy = (matches: boolean): Proof | null => (matches ? { node: null } : null)
