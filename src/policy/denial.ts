@@ -139,17 +139,16 @@ function nearMisses<R extends { grant: Grant }>(
   return { near: [...found], reasons: reasonsOf(grants) }
 }
 
-/** The rules at the targets of an inquiry, whoever they are for. */
-function* rulesAt<R>({ shelves, targets }: Inquiry<R>): Generator<R> {
+/** Rules at the targets of an inquiry: first those for the caller, then others, as many as are looked at in all. */
+function* rulesAt<R>({ shelves, targets, keys }: Inquiry<R>): Generator<R> {
+  const places = targets.flatMap((target) => shelves.flatMap((shelf) => shelf.get(target) ?? []))
   let left = mostRules
-  for (const target of targets) {
-    for (const shelf of shelves) {
-      for (const rule of shelf.get(target)?.all ?? []) {
-        if (left-- === 0) return
-        yield rule
-      }
+  for (const { byKey } of places) for (const key of keys) for (const rule of byKey.get(key) ?? []) if (left-- > 0) yield rule
+  for (const { all } of places)
+    for (const rule of all) {
+      if (left-- <= 0) return
+      yield rule
     }
-  }
 }
 
 /** What a person can do something about. */

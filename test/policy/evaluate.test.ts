@@ -700,10 +700,10 @@ test('a refusal says who may not do what, and which single thing is missing', ()
     reason: 'no_grant',
     sentence: 'mallory@other.com may not register software here.',
     near: [
-      'mallory@other.com would match grant 2 if in group:eng.',
-      'mallory@other.com would match grant 2 if in group:sre (which the mesh would have to say; it shows no groups here).',
       'mallory@other.com would match grant 3 from a node with os macOS (self-reported).',
       'Grant 4 has expired.',
+      'mallory@other.com would match grant 2 if in group:eng.',
+      'mallory@other.com would match grant 2 if in group:sre (which the mesh would have to say; it shows no groups here).',
       'mallory@other.com would match grant 6 if calling from 100.65.0.0/16.',
     ],
     reasons: [],
@@ -782,6 +782,9 @@ test('a refusal costs no more with more grants for others: near misses are sough
   }
   assert.deepEqual(near(299), ['alice@example.com would match grant 300 if in group:constructor.'])
   assert.deepEqual(near(300), [])
+  const expired = grant('alice@example.com', null, '"register": [{}]', ', "expires": "2020-01-01"')
+  const hers = denied(policy(...Array<string>(300).fill(grant('bob@example.com', null, '"register": [{}]')), expired), register())
+  assert.deepEqual(hers.near, ['Grant 301 has expired.'], 'those for whoever asks come first')
 })
 
 test('of grants that give a scope on the same terms, the first is the one that gave it', () => {
