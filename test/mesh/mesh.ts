@@ -23,7 +23,7 @@ export type MeshDocument = {
   /** By login name; `groups` as whois shows them. */
   people: Record<string, { id: number; name?: string; groups?: string[] }>
   /** By host name. One with tags is nobody's. */
-  machines: Record<string, { person?: string; tags?: string[]; expired?: boolean; removed?: boolean }>
+  machines: Record<string, { person?: string; tags?: string[]; attributes?: string[]; expired?: boolean; removed?: boolean }>
   /** `src` and `dst` hold `*`, login names, groups, tags and host names. */
   grants?: { src: string[]; dst: string[]; app: Record<string, unknown[]> }[]
 }

@@ -26,10 +26,11 @@ type person struct {
 }
 
 type machine struct {
-	Person  string   `json:"person"` // a login name
-	Tags    []string `json:"tags"`   // then it is nobody's
-	Expired bool     `json:"expired"`
-	Removed bool     `json:"removed"`
+	Person     string                   `json:"person"` // a login name
+	Tags       []string                 `json:"tags"`   // then it is nobody's
+	Attributes []tailcfg.NodeCapability `json:"attributes"`
+	Expired    bool                     `json:"expired"`
+	Removed    bool                     `json:"removed"`
 }
 
 // grant gives capabilities. src and dst hold "*", login names, groups, tags and host names.
@@ -132,7 +133,7 @@ func (t *tailnet) networkMap(request *tailcfg.MapRequest) (*tailcfg.MapResponse,
 
 	self := response.Node
 	t.describe(self)
-	self.CapMap = tailcfg.NodeCapMap{tailcfg.CapabilityHTTPS: nil} // so that "tailscale serve" speaks TLS
+	self.CapMap[tailcfg.CapabilityHTTPS] = nil // so that "tailscale serve" speaks TLS
 	var peers []*tailcfg.Node
 	for _, peer := range response.Peers {
 		t.describe(peer)
@@ -156,6 +157,10 @@ func (t *tailnet) describe(node *tailcfg.Node) {
 	node.User = t.said.People[said.Person].ID
 	if len(said.Tags) > 0 {
 		node.User = taggedDevices
+	}
+	node.CapMap = tailcfg.NodeCapMap{}
+	for _, attribute := range said.Attributes {
+		node.CapMap[attribute] = nil
 	}
 	if said.Expired {
 		node.KeyExpiry = time.Now().Add(-time.Hour)
