@@ -9,6 +9,7 @@ import type { Terminal } from '../src/cli/command.ts'
 import { commands, run } from '../src/cli/index.ts'
 import { configSchema } from '../src/config.ts'
 import { policyJsonSchema } from '../src/policy/json_schema.ts'
+import { example, unitsOf } from '../src/systemd/units.ts'
 import { areas, type Covering, gapsOf, threatsTable } from './threats.ts'
 
 const root = fileURLToPath(new URL('../', import.meta.url))
@@ -72,7 +73,15 @@ async function printed(...argv: readonly string[]): Promise<string> {
   const write = (more: string) => {
     text += more
   }
-  const terminal: Terminal = { env: {}, interactive: false, write, writeError: write, untilStopped: async () => '' }
+  const terminal: Terminal = {
+    env: {},
+    pid: 1,
+    program: 'meshidp',
+    interactive: false,
+    write,
+    writeError: write,
+    untilStopped: async () => '',
+  }
   await run(terminal, argv)
   return text.trimEnd()
 }
@@ -121,11 +130,18 @@ const documents = new Map<string, () => string | Promise<string>>([
   ['docs/commands.md', commandLine],
   ['docs/threats.md', threats],
   ['policy/policy.schema.json', policySchema],
+  ...[...unitsOf(example)].map(([name, text]): [string, () => string] => [`systemd/${name}`, () => text]),
 ])
 
-/** As the linter wants it. */
+/** As the linter wants what it knows. */
 const formatted = (name: string, text: string) =>
-  execFileSync(join(root, 'node_modules/.bin/biome'), ['format', `--stdin-file-path=${name}`], { cwd: root, input: text, encoding: 'utf8' })
+  /\.(?:md|json)$/.test(name)
+    ? execFileSync(join(root, 'node_modules/.bin/biome'), ['format', `--stdin-file-path=${name}`], {
+        cwd: root,
+        input: text,
+        encoding: 'utf8',
+      })
+    : text
 
 const existing = (file: string) => {
   try {

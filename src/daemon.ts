@@ -34,6 +34,10 @@ export type DaemonOptions = {
   fetch?: Pick<GuardedFetchOptions, 'lookup' | 'ca' | 'allow'>
   /** The directory of systemd credentials. */
   credentials?: string | undefined
+  /** File descriptors of sockets that are open already (systemd). Then no other is listened on. */
+  sockets?: readonly number[]
+  /** How long connections that are kept alive are still answered when it stops, in milliseconds. Default 0. */
+  linger?: number
 }
 
 export type Daemon = {
@@ -55,6 +59,8 @@ export async function startDaemon({
   randomBytes = cryptoBytes,
   fetch = {},
   credentials,
+  sockets = [],
+  linger = 0,
 }: DaemonOptions): Promise<Daemon> {
   if (config.development && new URL(config.issuer).protocol !== 'http:')
     throw new ConfigError(
@@ -93,6 +99,7 @@ export async function startDaemon({
 
     const named = (url: string) => deps.policy().clients.has(url)
     const { principal, origin, total } = config.limits.document_fetches
+    let listeners: Listeners | null = null
     const deps: Deps = {
       config,
       now,
@@ -107,14 +114,16 @@ export async function startDaemon({
       recent: nothingRecent(),
       perPrincipal: createRateLimit(config.limits.per_principal, () => performance.now()),
       policyState: policy.state,
+      unheard: () => listeners?.unheard() ?? null,
       policy: policy.current,
     }
 
     const app = buildApp(deps)
     const gate = createGate(config, identity, endpointsOf(config.issuer))
-    const listeners: Listeners = await listen(app, config, { identity, gate, log })
-    closers.push(listeners.close)
-    const { addresses } = listeners
+    const opened = await listen(app, config, { identity, gate, log, sockets })
+    listeners = opened
+    closers.push(() => opened.close(linger))
+    const { addresses } = opened
     const control: ControlServer = await startControl(join(config.runtime_directory, 'control.sock'), deps, {
       policyInForce: policy,
       addresses,

@@ -69,6 +69,8 @@ export type Deps = {
   /** How often one person or tagged node may ask for something that writes, wherever they ask from. */
   perPrincipal: { take: (key: string) => number }
   policyState: () => PolicyState
+  /** Where this node can be reached and nobody listens, in a sentence that says what to do; null where all is well. */
+  unheard: () => string | null
   /** Read once a request, so that a reload in the middle changes nothing. */
   policy: () => ActivePolicy
 }

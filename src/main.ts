@@ -28,6 +28,8 @@ for (const stream of [process.stdout, process.stderr])
 
 const terminal: Terminal = {
   env: process.env,
+  pid: process.pid,
+  program: process.argv[1] ?? process.execPath,
   interactive: process.stdout.isTTY === true,
   columns: process.stdout.columns || undefined, // 0 where nobody has told the terminal
   write: (text) => void process.stdout.write(text),

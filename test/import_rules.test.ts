@@ -40,7 +40,21 @@ const mayImport: Record<string, readonly string[]> = {
 }
 
 /** Who wires the others together, and so may import anything. */
-const wiring = ['admin', 'app', 'cli', 'daemon', 'doctor', 'janitor', 'load_policy', 'main', 'policy_file', 'rounds', 'state', 'sweep']
+const wiring = [
+  'admin',
+  'app',
+  'cli',
+  'daemon',
+  'doctor',
+  'janitor',
+  'load_policy',
+  'main',
+  'policy_file',
+  'rounds',
+  'state',
+  'sweep',
+  'systemd',
+]
 
 /** What only some rooms may use of the world outside. */
 const onlyIn: Record<string, readonly string[]> = {

@@ -87,9 +87,10 @@ export const actions = new Map<string, Action>([
       const policy = live.policyState()
       const mesh = live.identity.status()
       return {
-        ready: mesh.running && policy.problem === null,
+        ready: mesh.running && policy.problem === null && live.unheard() === null,
         issuer: live.config.issuer,
         listening: live.addresses(),
+        unheard: live.unheard(),
         mesh,
         policy,
       }

@@ -146,13 +146,14 @@ const status: Record<string, Subcommand> = {
   '': {
     action: 'status',
     words: [],
-    shown({ ready, issuer, listening, mesh, policy }) {
+    shown({ ready, issuer, listening, unheard, mesh, policy }) {
       const { health } = mesh as { health: string[] }
       const { file, hash, source, loaded_at, problem } = policy as PolicyState
       return record({
         ready: ready ? 'yes' : 'no',
         issuer,
         listening,
+        ...(unheard !== null && { unheard }),
         mesh: meshInWords(mesh as Row),
         ...(health.length > 0 && { health: health.join('\n') }),
         policy: `${file}, ${hash}, loaded ${shownTime(loaded_at)} ${sourceInWords[source]}`,

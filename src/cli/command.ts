@@ -4,6 +4,10 @@ import type { ParseArgsOptionsConfig } from 'node:util'
 /** What a command may touch of the process it runs in. */
 export type Terminal = {
   env: Readonly<Record<string, string | undefined>>
+  /** Of this process. */
+  pid: number
+  /** The path of this program. */
+  program: string
   /** Whether people read along. */
   interactive: boolean
   /** How many letters a line has; undefined where nobody looks, or any number is right. */

@@ -8,11 +8,13 @@ import { doctor } from './doctor.ts'
 import { policyCommands } from './policy/index.ts'
 import { resource } from './resource.ts'
 import { serve } from './serve.ts'
+import { service } from './service.ts'
 
 export const commands = new Map<string, Command>([
   ['serve', serve],
   ['dev', dev],
   ['doctor', doctor],
+  ['service', service],
   ['resource', resource],
   ...policyCommands,
   ...adminCommands,

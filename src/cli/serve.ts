@@ -1,7 +1,13 @@
 import { startDaemon } from '../daemon.ts'
+import { createNotify } from '../systemd/notify.ts'
+import { serveSystemd } from '../systemd/service.ts'
+import { inheritedSockets } from '../systemd/sockets.ts'
 import type { Command } from './command.ts'
 import { configOption, readConfig } from './config_file.ts'
 import { createLog } from './log.ts'
+
+/** Clients that kept a connection learn on it that the daemon stops, instead of finding it closed under what they were sending. Milliseconds. */
+const linger = 1000
 
 export const serve: Command = {
   summary: 'run the daemon',
@@ -11,10 +17,15 @@ export const serve: Command = {
   async run(terminal, values) {
     const config = readConfig(terminal, values)
     const log = await createLog(config.log_level, terminal)
-    const daemon = await startDaemon({ config, log, credentials: terminal.env.CREDENTIALS_DIRECTORY })
+    const { env, pid } = terminal
+    const notify = createNotify(env, pid, (err) => log.warn({ err }, 'systemd could not be told; is systemd-notify there?'))
+    const sockets = inheritedSockets(env, pid)
+    const daemon = await startDaemon({ config, log, sockets, linger, credentials: env.CREDENTIALS_DIRECTORY })
     log.info({ issuer: config.issuer, addresses: daemon.addresses(), policy: daemon.deps.policy().hash }, `meshidp serves ${config.issuer}`)
-    const signal = await terminal.untilStopped(() => daemon.reload('SIGHUP'))
+    const service = await serveSystemd(daemon, notify)
+    const signal = await terminal.untilStopped(service.reload)
     log.info({ signal }, `stopping after ${signal}`)
+    await service.stopping()
     await daemon.close()
     return 0
   },

@@ -96,6 +96,7 @@ function depsOf({ config, store, keys, now, randomBytes }: Own): Deps {
     jwts: createJwts(keys),
     recent: nothingRecent(),
     perPrincipal: { take: () => 0 },
+    unheard: () => null,
     policyState: () => ({ file: '', hash: policy.hash, source: policy.source, loaded_at: policy.loaded_at, problem: null }),
     policy: () => policy,
   }

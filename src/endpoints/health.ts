@@ -22,12 +22,14 @@ export const readyz: Endpoint = {
       () => 'ok',
       () => 'cannot be read',
     )
-    const ready = mesh.running && store === 'ok' && problem === null
+    const unheard = deps.unheard()
+    const ready = mesh.running && store === 'ok' && problem === null && unheard === null
     return json(
       {
         ready,
         mesh: mesh.state,
         store,
+        ...(unheard !== null && { listening: 'an address of this node is not listened on' }),
         policy: { hash, source, loaded_at, ...(problem && { problem: forStrangers(problem) }) },
       },
       ready ? 200 : 503,

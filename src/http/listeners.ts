@@ -1,12 +1,12 @@
 /** Where the application listens: only where the mesh (or this very machine) can reach it, never on the wildcard address. */
 import { chmodSync, readFileSync, rmSync, statSync } from 'node:fs'
 import type { Server as HttpServer, RequestListener, ServerResponse } from 'node:http'
-import type { ListenOptions, Socket } from 'node:net'
+import { type ListenOptions, Server as NetServer, type Socket } from 'node:net'
 import { performance } from 'node:perf_hooks'
 import type { FastifyInstance } from 'fastify'
 import { type Config, ConfigError } from '../config.ts'
 import type { Log } from '../deps.ts'
-import type { Identity } from '../identity/identity.ts'
+import type { Identity, MeshStatus } from '../identity/identity.ts'
 import { http, https } from '../node_http.ts'
 import { canonicalAddress } from './canonical_address.ts'
 import type { Gate } from './gate.ts'
@@ -15,7 +15,10 @@ import { createRateLimit, type Rate } from './rate_limit.ts'
 export type Listeners = {
   /** What is listened on now, for people. */
   addresses: () => string[]
-  close: () => Promise<void>
+  /** A sentence, where sockets that were given are not those that this node has now; else null. */
+  unheard: () => string | null
+  /** Stops accepting, and answers what comes on open connections; who is silent for `linger` milliseconds (default 0) is not waited for. */
+  close: (linger?: number) => Promise<void>
 }
 
 const retryEvery = 2000
@@ -97,13 +100,19 @@ function places(
   return addresses.map((host) => ({ host, port: listen.port }))
 }
 
-type Around = { identity: Identity; gate: Gate; log: Log }
+type Around = {
+  identity: Identity
+  gate: Gate
+  log: Log
+  /** Descriptors of sockets that somebody else opened, and keeps open between two daemons. */
+  sockets?: readonly number[]
+}
 
 /**
  * Starts listening, and resolves when every place that is there is open. An address that is not there yet (the mesh is down) is tried again until it is;
  * what cannot work at all rejects: a taken port, a wrong configuration, plain http where others could listen in.
  */
-export async function listen(app: FastifyInstance, config: Config, { identity, gate, log }: Around): Promise<Listeners> {
+export async function listen(app: FastifyInstance, config: Config, { identity, gate, log, sockets = [] }: Around): Promise<Listeners> {
   const tls = certificateOf(config)
   await app.ready()
   const open = new Map<string, HttpServer>()
@@ -124,6 +133,7 @@ export async function listen(app: FastifyInstance, config: Config, { identity, g
   let timer: NodeJS.Timeout | undefined
 
   async function openAll(): Promise<void> {
+    if (sockets.length > 0) return
     const mesh = identity.status()
     if (mesh.strategy === 'tun' && !config.development && !tls)
       throw new ConfigError(
@@ -163,15 +173,28 @@ export async function listen(app: FastifyInstance, config: Config, { identity, g
     if (!closed) timer = setTimeout(() => void again(), retryEvery).unref()
   }
 
+  for (const fd of sockets) {
+    const server = make()
+    // Whoever bound it may have bound more than this node's addresses.
+    server.on('connection', (socket: Socket) => {
+      if (!isOurs(socket, config, identity)) socket.destroy()
+    })
+    await opened(server, { fd }).catch((cause) => {
+      throw new ConfigError(`The socket that systemd opened (descriptor ${fd}) cannot be listened on: ${cause.message}`, { cause })
+    })
+    open.set(nameOf(server), server)
+    log.info({ address: nameOf(server) }, `listening on ${nameOf(server)}, which systemd opened`)
+  }
   await openAll()
   schedule()
   return {
     addresses: () => [...open.values()].map((server) => nameOf(server)),
-    async close() {
+    unheard: () => (sockets.length === 0 ? null : unheardOf(config, identity.status(), [...open.keys()])),
+    async close(linger) {
       closed = true
       clearTimeout(timer)
       gate.stop()
-      await Promise.all([...leaving, ...[...open.values()].map(closeGracefully)])
+      await Promise.all([...leaving, ...[...open.values()].map((server) => closeGracefully(server, linger))])
     },
   }
 }
@@ -185,7 +208,7 @@ function nameOf(server: HttpServer): string {
       : ''
 }
 
-function opened(server: HttpServer, place: ListenOptions): Promise<void> {
+function opened(server: HttpServer, place: ListenOptions | { fd: number }): Promise<void> {
   const listening = () =>
     new Promise<void>((resolve, reject) => {
       server.once('error', reject)
@@ -194,7 +217,24 @@ function opened(server: HttpServer, place: ListenOptions): Promise<void> {
         resolve()
       })
     })
-  return place.path === undefined ? listening() : onSocket(place.path, listening)
+  return !('path' in place) || place.path === undefined ? listening() : onSocket(place.path, listening)
+}
+
+/** Whether a connection came in where this node may be reached: at one of its own mesh addresses, on loopback where that is asked for, or by a unix socket. */
+function isOurs({ localAddress }: Socket, { development }: Config, identity: Identity): boolean {
+  const { strategy, addresses } = identity.status()
+  if (localAddress === undefined) return strategy === 'serve'
+  const address = canonicalAddress(localAddress)
+  return development || strategy === 'userspace' ? isLoopback(address) : strategy === 'tun' && addresses.includes(address)
+}
+
+/** With sockets that somebody else opened: what this node has and nobody listens on, or the other way round. */
+function unheardOf(config: Config, { strategy, addresses, running }: MeshStatus, open: readonly string[]): string | null {
+  if (!running || strategy !== 'tun' || config.development) return null
+  const own = addresses.map((host) => (host.includes(':') ? `[${host}]` : host))
+  const missing = own.map((host) => `${host}:${config.listen.port}`).filter((name) => !open.includes(name))
+  if (missing.length === 0) return null
+  return `Nobody listens on ${missing.join(', ')}, where this node can be reached now. Run: meshidp service install; systemctl restart meshidp.socket meshidp.service`
 }
 
 /**
@@ -214,12 +254,19 @@ export async function onSocket(path: string, listening: () => Promise<unknown>):
 /** How long an answer may still take when the daemon stops, and how often is looked who has got theirs. Milliseconds. */
 const stopping = { patience: 5000, every: 20 }
 
-/** Finishes what is being answered, waits for nobody who is silent. */
-function closeGracefully(server: HttpServer): Promise<void> {
+/**
+ * Finishes what is being answered, waits for nobody who is silent for longer than `linger` milliseconds. Until then what comes on a connection that was kept
+ * alive is answered, too: a client may be sending in this very moment.
+ */
+function closeGracefully(server: HttpServer, linger = 0): Promise<void> {
   return new Promise((resolve) => {
-    const sweep = setInterval(() => server.closeIdleConnections(), stopping.every)
+    const began = performance.now()
+    const sweep = setInterval(() => {
+      if (performance.now() - began >= linger) server.closeIdleConnections()
+    }, stopping.every)
     const end = setTimeout(() => server.closeAllConnections(), stopping.patience)
-    server.close(() => {
+    // That of an HTTP server would close idle connections at once.
+    NetServer.prototype.close.call(server, () => {
       clearInterval(sweep)
       clearTimeout(end)
       resolve()

@@ -17,7 +17,16 @@ async function printed(argv: readonly string[], columns?: number): Promise<{ cod
   const write = (more: string) => {
     text += more
   }
-  const terminal: Terminal = { env: {}, interactive: false, columns, write, writeError: write, untilStopped: async () => 'SIGTERM' }
+  const terminal: Terminal = {
+    env: {},
+    pid: 1,
+    program: 'meshidp',
+    interactive: false,
+    columns,
+    write,
+    writeError: write,
+    untilStopped: async () => 'SIGTERM',
+  }
   const code = await run(terminal, argv)
   return { code, text }
 }

@@ -11,7 +11,15 @@ import { migrations } from '../../src/store/migrations/index.ts'
 import { openSqlite } from '../../src/store/sqlite.ts'
 import { type Installation, install } from '../support/program.ts'
 
-const terminal: Terminal = { env: {}, interactive: false, write() {}, writeError() {}, untilStopped: async () => 'SIGTERM' }
+const terminal: Terminal = {
+  env: {},
+  pid: 1,
+  program: 'meshidp',
+  interactive: false,
+  write() {},
+  writeError() {},
+  untilStopped: async () => 'SIGTERM',
+}
 
 /** Starts the daemon in this process, and stops it at once. */
 const serveOnce = ({ configFile }: Installation) => run(terminal, ['serve', '--config', configFile])

@@ -6,7 +6,7 @@ import { execFile, execFileSync, spawn } from 'node:child_process'
 import { readlinkSync } from 'node:fs'
 import type { TestContext } from 'node:test'
 import { promisify } from 'node:util'
-import { eventually } from './mesh.ts'
+import { eventually } from '../support/eventually.ts'
 
 export type Host = {
   /** On the LAN. */

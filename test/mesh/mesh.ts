@@ -8,10 +8,10 @@ import { mkdirSync, openSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import type { TestContext } from 'node:test'
-import { setTimeout as sleep } from 'node:timers/promises'
 import { promisify } from 'node:util'
 import { type Dispatcher, ProxyAgent, fetch as undiciFetch } from 'undici'
 import { selfSigned } from '../support/certificate.ts'
+import { eventually } from '../support/eventually.ts'
 import { freePort, temporaryDirectory } from '../support/start.ts'
 import { binaries } from './binaries.ts'
 import type { Host, Lan } from './lan.ts'
@@ -72,17 +72,6 @@ const quiet = {
   TS_NO_LOGS_NO_SUPPORT: 'true',
   // Certificates lie ready, and nobody is asked to renew them.
   TS_DEBUG_ACME_DIRECTORY_URL: 'http://127.0.0.1:1/',
-}
-
-/** Resolves with the first value of `look` that is neither false, null nor undefined. Rejects after `patience` milliseconds. */
-export async function eventually<T>(what: string, look: () => Promise<T> | T, patience = 20_000): Promise<NonNullable<T>> {
-  const end = Date.now() + patience
-  for (;;) {
-    const value = await look()
-    if (value !== false && value !== null && value !== undefined) return value as NonNullable<T>
-    if (Date.now() > end) throw new Error(`${what}: not after ${patience / 1000} s`)
-    await sleep(25)
-  }
 }
 
 /**

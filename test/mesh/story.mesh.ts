@@ -10,9 +10,10 @@ import { createProvider, inMemory } from '../../examples/client/oauth_provider.t
 import { type Machine as Browser, machineBy } from '../../examples/demo/from_address.ts'
 import { Refused, signIn } from '../../examples/demo/person.ts'
 import type { ConfigInput } from '../../src/config.ts'
+import { eventually } from '../support/eventually.ts'
 import { repository, spawned } from '../support/program.ts'
 import { freePort, temporaryDirectory } from '../support/start.ts'
-import { eventually, type Machine, type Mesh, mesh } from './mesh.ts'
+import { type Machine, type Mesh, mesh } from './mesh.ts'
 import { provider } from './provider.ts'
 
 const document = {

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { eventually } from '../support/eventually.ts'
 import type { Refusal } from '../support/person.ts'
-import { eventually, mesh } from './mesh.ts'
+import { mesh } from './mesh.ts'
 import { document, provider, wiki } from './provider.ts'
 
 test('a real mesh: people sign in through their own tailscaled, groups come from whois, and who is removed is out', async (t) => {

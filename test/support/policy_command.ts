@@ -14,6 +14,8 @@ export async function printed(argv: readonly string[], terminal: Partial<Termina
   const code = await run(
     {
       env: {},
+      pid: 1,
+      program: 'meshidp',
       interactive: false,
       write: (text) => {
         texts.stdout += text

@@ -1,0 +1,138 @@
+/** `meshidp service install | uninstall`: the daemon as a service of systemd. */
+import { execFile } from 'node:child_process'
+import { existsSync, mkdirSync, readFileSync, realpathSync, rmSync, writeFileSync } from 'node:fs'
+import { dirname, join } from 'node:path'
+import { promisify } from 'node:util'
+import type { Config } from '../config.ts'
+import { openLocalApi } from '../identity/local_api.ts'
+import { type Place, type Units, unitsOf } from '../systemd/units.ts'
+import { Refused } from './ask.ts'
+import { type Command, type Terminal, UsageError, type Values } from './command.ts'
+import { configOption, readConfig } from './config_file.ts'
+
+const folders: Readonly<Record<string, string>> = {
+  system: 'etc/systemd/system',
+  'sysusers.d': 'etc/sysusers.d',
+  'tmpfiles.d': 'etc/tmpfiles.d',
+}
+
+/** Where a unit goes below `root`. */
+const placeOf = (root: string, name: string): string => join(root, folders[dirname(name)] ?? '', name.slice(name.indexOf('/') + 1))
+
+const runs = promisify(execFile)
+
+/** Runs a program of systemd; where it fails, what it said is what is wrong. */
+async function systemd(terminal: Terminal, program: string, ...args: readonly string[]): Promise<void> {
+  terminal.write(`  ${[program, ...args].join(' ')}\n`)
+  await runs(program, args).catch((error: Error & { stderr?: string; code?: unknown }) => {
+    throw new Refused(
+      error.code === 'ENOENT'
+        ? `${program} is not there. Does this machine run systemd?`
+        : `${[program, ...args].join(' ')} failed: ${(error.stderr ?? error.message).trim()}`,
+    )
+  })
+}
+
+/** What is to be listened on, as the mesh and the configuration say now. Throws Unavailable, Refused. */
+async function listenOf({ listen, mesh }: Config): Promise<Pick<Place, 'listen' | 'identity'>> {
+  if (mesh.identity === 'serve') {
+    if (!listen.socket)
+      throw new Refused('With "identity": "serve", "listen.socket" must name the unix socket that tailscaled forwards to.')
+    return { identity: 'serve', listen: [listen.socket] }
+  }
+  const api = openLocalApi({ socket: mesh.socket })
+  try {
+    const { TUN, Self } = await api.status({ peers: false })
+    const identity = mesh.identity === 'auto' ? (TUN === false ? 'userspace' : 'tun') : mesh.identity
+    const hosts = identity === 'userspace' ? [listen.host ?? '127.0.0.1'] : (Self?.TailscaleIPs ?? [])
+    if (hosts.length === 0) throw new Refused('This node has no address in the mesh yet. Run "tailscale up", then this again.')
+    return { identity, listen: hosts.map((host) => `${host.includes(':') ? `[${host}]` : host}:${listen.port}`) }
+  } finally {
+    await api.close()
+  }
+}
+
+/** Writes what differs, and says of each file what became of it. Throws Refused where it may not. */
+function write(terminal: Terminal, root: string, units: Units): void {
+  for (const [name, text] of units) {
+    const file = placeOf(root, name)
+    const before = existsSync(file) ? readFileSync(file, 'utf8') : null
+    if (before !== text)
+      try {
+        mkdirSync(dirname(file), { recursive: true })
+        writeFileSync(file, text, { mode: 0o644 })
+      } catch (error) {
+        throw new Refused(`${file} cannot be written: ${(error as Error).message}. Run this as root: sudo meshidp service install`)
+      }
+    terminal.write(`  ${file} ${before === null ? 'written' : before === text ? 'is as it should be' : 'replaced'}\n`)
+  }
+}
+
+async function install(terminal: Terminal, values: Values): Promise<number> {
+  const config = readConfig(terminal, values)
+  const program = String(values.program ?? realpathSync(terminal.program))
+  if (!program.startsWith('/') || /\s/.test(program))
+    throw new UsageError(`--program must be an absolute path without spaces, not ${program}.`)
+  const place: Place = { program, ...(await listenOf(config)) }
+  const units = unitsOf(place)
+  const root = String(values.root ?? '/')
+  if (values['dry-run']) {
+    for (const [name, text] of units) terminal.write(`# ${placeOf(root, name)}\n${text}\n`)
+    return 0
+  }
+  write(terminal, root, units)
+  if (root !== '/') return 0
+  await systemd(terminal, 'systemd-sysusers', 'meshidp.conf')
+  await systemd(terminal, 'systemd-tmpfiles', '--create', 'meshidp.conf')
+  await systemd(terminal, 'systemctl', 'daemon-reload')
+  if (values.now) await systemd(terminal, 'systemctl', 'enable', '--now', 'meshidp.socket', 'meshidp.service')
+  terminal.write(
+    values.now
+      ? '\nIt is running. Look at it: systemctl status meshidp; meshidp doctor\n'
+      : '\nStart it, now and at each boot: systemctl enable --now meshidp.socket meshidp.service\n',
+  )
+  return 0
+}
+
+async function uninstall(terminal: Terminal, values: Values): Promise<number> {
+  const root = String(values.root ?? '/')
+  const files = [...unitsOf({ program: '/', listen: [], identity: 'tun' }).keys()]
+    .map((name) => placeOf(root, name))
+    .filter((file) => existsSync(file))
+  if (files.length === 0) {
+    terminal.write('No service is installed.\n')
+    return 0
+  }
+  if (root === '/') await systemd(terminal, 'systemctl', 'disable', '--now', 'meshidp.service', 'meshidp.socket')
+  for (const file of files) {
+    rmSync(file)
+    terminal.write(`  ${file} removed\n`)
+  }
+  if (root === '/') await systemd(terminal, 'systemctl', 'daemon-reload')
+  terminal.write('\nConfiguration, policy and state are left as they are.\n')
+  return 0
+}
+
+const verbs = new Map([
+  ['install', install],
+  ['uninstall', uninstall],
+])
+
+export const service: Command = {
+  summary: 'the daemon as a service of systemd: install, uninstall',
+  usage: [...verbs.keys()].join(' | '),
+  description:
+    'Writes a hardened service and its sockets, for the addresses that this node has in the mesh; run it again when they change. The sockets stay open while the daemon restarts, so that no request is refused. "uninstall" leaves configuration, policy and state.',
+  options: {
+    config: configOption,
+    now: { type: 'boolean', help: 'start it, too, now and at each boot' },
+    program: { type: 'string', argument: 'PATH', help: 'the program that the service runs; default: this one' },
+    root: { type: 'string', argument: 'DIR', help: 'write below DIR, and tell systemd nothing: for packages and images' },
+    'dry-run': { type: 'boolean', help: 'print what would be written' },
+  },
+  async run(terminal, values, [verb = '', ...more]) {
+    const act = more.length === 0 ? verbs.get(verb) : undefined
+    if (!act) throw new UsageError(`Say which: meshidp service ${[...verbs.keys()].join(' | ')}`)
+    return act(terminal, values)
+  },
+}

@@ -1,0 +1,37 @@
+/**
+ * What systemd is told (sd_notify(3)). Node has no datagram unix sockets, so the program `systemd-notify` tells it: some 15 ms a word, in a process of its own,
+ * one after the other so that they arrive in order. Where systemd did not ask, nothing happens.
+ */
+import { execFile } from 'node:child_process'
+
+export type Word = 'READY=1' | 'RELOADING=1' | 'STOPPING=1' | 'WATCHDOG=1'
+
+export type Notify = {
+  /** Tells a word, with a status for people where there is one. Resolves when it is told, or could not be. */
+  (word: Word | null, status?: string): Promise<void>
+  /** How often systemd wants to hear of us, in milliseconds; null where it does not. */
+  watchdog: number | null
+}
+
+type Environment = Readonly<Record<string, string | undefined>>
+
+/** `failed` hears of a word that could not be told: the program is missing, or systemd does not listen. */
+export function createNotify(env: Environment, pid: number, failed: (error: Error) => void = () => undefined): Notify {
+  const { NOTIFY_SOCKET, WATCHDOG_USEC, WATCHDOG_PID = String(pid) } = env
+  let line = Promise.resolve()
+  const told = (words: readonly string[]) =>
+    new Promise<void>((resolve) => {
+      execFile('systemd-notify', words, { env: { ...env, NOTIFY_SOCKET }, timeout: 5000 }, (error) => {
+        if (error) failed(error)
+        resolve()
+      })
+    })
+  const notify = (word: Word | null, status?: string): Promise<void> => {
+    if (!NOTIFY_SOCKET) return Promise.resolve()
+    const words = [...(word === null ? [] : [word]), ...(status === undefined ? [] : [`STATUS=${status.replaceAll(/\s+/g, ' ')}`])]
+    line = line.then(() => told(words))
+    return line
+  }
+  const microseconds = WATCHDOG_PID === String(pid) ? Number(WATCHDOG_USEC ?? 0) : 0
+  return Object.assign(notify, { watchdog: NOTIFY_SOCKET && microseconds > 0 ? microseconds / 1000 : null })
+}
