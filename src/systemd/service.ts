@@ -6,7 +6,7 @@ import { startRounds } from '../rounds.ts'
 import type { Notify } from './notify.ts'
 
 /** How often what `systemctl status` shows is looked at, in milliseconds; told only where it has changed. */
-const statusEvery = 10_000
+const statusEvery = 2000
 
 /** The daemon in a line, for `systemctl status`. */
 function inWords({ deps, addresses }: Daemon): string {

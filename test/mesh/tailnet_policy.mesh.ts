@@ -1,8 +1,9 @@
 /** What the tailnet policy says arrives here by whois, and counts as far as the policy file takes it: grants, groups, attributes of nodes. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { eventually } from '../support/eventually.ts'
 import type { Refusal, TestClient, Tokens } from '../support/person.ts'
-import { eventually, type Machine, type MeshDocument, mesh } from './mesh.ts'
+import { type Machine, type MeshDocument, mesh } from './mesh.ts'
 import { document, policy, provider, wiki } from './provider.ts'
 
 const capability = 'example.com/cap/meshidp'
