@@ -1,4 +1,5 @@
 /** The configuration: one HuJSON file, parsed once, frozen. Secrets are never in it, only the names of files that hold them. */
+import { existsSync } from 'node:fs'
 import { type ParseError, parse as parseJsonc, printParseErrorCode } from 'jsonc-parser'
 import { z } from 'zod'
 
@@ -21,11 +22,25 @@ const rate = (perSecond: number, burst: number, what: string) =>
     })
     .prefault({})
 
+/** Where tailscaled has its socket: on Linux and the BSDs, from a snap, on a Synology, on gokrazy, on macOS. Only root can put anything there. */
+export const tailscaledSockets = [
+  '/var/run/tailscale/tailscaled.sock',
+  '/var/snap/tailscale/common/socket/tailscaled.sock',
+  '/var/packages/Tailscale/var/tailscaled.sock',
+  '/perm/tailscaled/tailscaled.sock',
+  '/var/run/tailscaled.socket',
+] as const
+
+/** How the command line of Tailscale is called for the tailscaled behind this socket. */
+export const tailscaleOn = (socket: string): string => (socket === tailscaledSockets[0] ? 'tailscale' : `tailscale --socket=${socket}`)
+
 /** Every key says what it does: docs/configuration.md is made from this. */
 export const configSchema = z.strictObject({
-  issuer: issuer.describe(
-    'The issuer identifier (RFC 8414 §2): the URL that clients are given. https, or http on localhost; it may have a path.',
-  ),
+  issuer: issuer
+    .optional()
+    .describe(
+      'The issuer identifier (RFC 8414 §2): the URL that clients are given. https, or http on localhost; it may have a path. Without it: https, the name that this node has in the mesh at the first start, and `listen.port`.',
+    ),
   state_directory: z
     .string()
     .min(1)
@@ -55,7 +70,9 @@ export const configSchema = z.strictObject({
       socket: z
         .string()
         .optional()
-        .describe('Only for `identity: serve`: the unix socket that "tailscale serve" forwards to. Made with mode 0600.'),
+        .describe(
+          'Only for `identity: serve`: the unix socket that "tailscale serve" forwards to. Made with mode 0600. Without it: `http.sock` in `runtime_directory`.',
+        ),
       tls_certificate_file: z
         .string()
         .optional()
@@ -65,7 +82,13 @@ export const configSchema = z.strictObject({
     .prefault({}),
   mesh: z
     .strictObject({
-      socket: z.string().min(1).default('/var/run/tailscale/tailscaled.sock').describe("The unix socket of tailscaled's LocalAPI."),
+      socket: z
+        .string()
+        .min(1)
+        .optional()
+        .describe(
+          `The unix socket of tailscaled's LocalAPI. Without it, the first of these that is there at the start: ${tailscaledSockets.map((path) => `\`${path}\``).join(', ')}.`,
+        ),
       identity: z
         .enum(['auto', 'tun', 'userspace', 'serve'])
         .default('auto')
@@ -167,7 +190,19 @@ export const configSchema = z.strictObject({
     .describe('What is logged. Refusals are `info`, failures of this server `error`. No level logs a secret.'),
 })
 
-export type Config = z.output<typeof configSchema> & { runtime_directory: string; secrets_directory: string }
+type Output = z.output<typeof configSchema>
+
+/** What is configured, with every default filled in but the issuer: where none is written, this node says it (`this_node`). */
+export type Config = Output & {
+  runtime_directory: string
+  secrets_directory: string
+  listen: Output['listen'] & { socket: string }
+  mesh: Output['mesh'] & { socket: string }
+}
+
+/** The configuration of a daemon that knows who it is. */
+export type LiveConfig = Config & { issuer: string }
+
 export type ConfigInput = z.input<typeof configSchema>
 
 /** The configuration file is unusable; the message says what and where. */
@@ -195,9 +230,12 @@ export function toConfig(value: unknown): Config {
     throw new ConfigError(`The configuration cannot be used.\n  ${sentences.join('\n  ')}`)
   }
   const config = parsed.data
+  const runtime_directory = config.runtime_directory ?? config.state_directory
   return Object.freeze({
     ...config,
-    runtime_directory: config.runtime_directory ?? config.state_directory,
+    runtime_directory,
+    listen: { ...config.listen, socket: config.listen.socket ?? `${runtime_directory}/http.sock` },
+    mesh: { ...config.mesh, socket: config.mesh.socket ?? tailscaledSockets.find((path) => existsSync(path)) ?? tailscaledSockets[0] },
     secrets_directory: config.secrets_directory ?? `${config.state_directory}/secrets`,
   })
 }

@@ -23,6 +23,7 @@ import { watchFile } from './policy_file/watch.ts'
 import { openState } from './state.ts'
 import { setMeta } from './store/meta.ts'
 import { startSweep } from './sweep.ts'
+import { issuerOf, withIssuer } from './this_node.ts'
 
 export type DaemonOptions = {
   config: Config
@@ -53,7 +54,7 @@ export const systemClock = () => Math.floor(Date.now() / 1000)
 
 /** Starts the daemon, and resolves when it listens. Throws ConfigError, PolicyError, StoreRefused or KeyError, each with a sentence. */
 export async function startDaemon({
-  config,
+  config: written,
   log,
   now = systemClock,
   randomBytes = cryptoBytes,
@@ -62,18 +63,19 @@ export async function startDaemon({
   sockets = [],
   linger = 0,
 }: DaemonOptions): Promise<Daemon> {
-  if (config.development && new URL(config.issuer).protocol !== 'http:')
+  if (written.development && !written.issuer?.startsWith('http:'))
     throw new ConfigError(
       'The development mesh believes whoever calls from 127.0.0.x, so its issuer must be http://localhost, not a name that others use.',
     )
-  const policy = createPolicyInForce(config, { now, log })
-  const state = await openState(config, { now, randomBytes, credentials })
+  const policy = createPolicyInForce(written, { now, log })
+  const state = await openState(written, { now, randomBytes, credentials })
   const closers: (() => Promise<void>)[] = [state.close]
   const closeAll = async () => {
     for (const close of closers.splice(0).reverse()) await close()
   }
   try {
     const { store, keys } = state
+    const config = await withIssuer(written, store)
     let pinned = await store.meta.find('tailnet')
     const identity = await createIdentity({
       socket: config.mesh.socket,
@@ -96,6 +98,12 @@ export async function startDaemon({
       },
     })
     closers.push(() => identity.close())
+    const { running, name } = identity.status()
+    if (written.issuer === undefined && running && issuerOf(name, config) !== config.issuer)
+      log.warn(
+        {},
+        `This node would be ${issuerOf(name, config)} now. The issuer stays ${config.issuer}, as at the first start: clients know it by that.`,
+      )
 
     const named = (url: string) => deps.policy().clients.has(url)
     const { principal, origin, total } = config.limits.document_fetches

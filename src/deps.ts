@@ -1,6 +1,6 @@
 /** What every endpoint and grant type gets as its first argument: one plain object, types only. */
 import type { MetadataDocuments } from './clients/metadata_document.ts'
-import type { Config } from './config.ts'
+import type { LiveConfig } from './config.ts'
 import type { Recent } from './decide.ts'
 import type { Identity } from './identity/identity.ts'
 import type { Jwts } from './keys/jwt.ts'
@@ -51,7 +51,7 @@ export type PolicyProblem = {
 }
 
 export type Deps = {
-  config: Config
+  config: LiveConfig
   /** Seconds since the epoch, whole. */
   now: () => number
   randomBytes: (size: number) => Buffer

@@ -54,6 +54,7 @@ const wiring = [
   'state',
   'sweep',
   'systemd',
+  'this_node',
 ]
 
 /** What only some rooms may use of the world outside. */

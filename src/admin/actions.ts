@@ -1,5 +1,6 @@
 /** What an admin can do, by name: the control socket serves these, and a command without a daemon calls them itself. */
 import { z } from 'zod'
+import type { Config } from '../config.ts'
 import type { Deps } from '../deps.ts'
 import { signInAgainstItself } from '../doctor/self_sign_in.ts'
 import { OAuthError } from '../oauth/error.ts'
@@ -15,9 +16,9 @@ import { type InitialAccessToken, insertInitialAccessToken, revokeInitialAccessT
 import { applyPolicy, policyApplyInput } from './policy_apply.ts'
 
 /** What the actions need; a command without a daemon has no mesh and no policy. */
-export type AdminDeps = Pick<Deps, 'config' | 'store' | 'keys' | 'now' | 'newId' | 'randomBytes'> & {
-  live?: Deps & { policyInForce: PolicyInForce; addresses: () => string[]; stopping: () => boolean }
-}
+export type AdminDeps = { config: Config } & Pick<Deps, 'store' | 'keys' | 'now' | 'newId' | 'randomBytes'> & {
+    live?: Deps & { policyInForce: PolicyInForce; addresses: () => string[]; stopping: () => boolean }
+  }
 
 type Action<Input extends z.ZodType = z.ZodType> = { input: Input; run: (deps: AdminDeps, input: z.output<Input>) => Promise<object> }
 

@@ -3,7 +3,7 @@ import { existsSync, lstatSync, mkdirSync, readFileSync, statSync, writeFileSync
 import { tmpdir } from 'node:os'
 import { join, relative, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { type Config, ConfigError, type ConfigInput, toConfig } from '../config.ts'
+import { ConfigError, type ConfigInput, type LiveConfig, toConfig } from '../config.ts'
 import { type Daemon, startDaemon } from '../daemon.ts'
 import type { Log } from '../deps.ts'
 import { type DevMesh, startDevMesh } from '../identity/dev_mesh.ts'
@@ -43,7 +43,7 @@ function makeSecrets(policyFile: string, directory: string): void {
   }
 }
 
-export type Development = { config: Config; configFile: string; daemon: Daemon; mesh: DevMesh; close: () => Promise<void> }
+export type Development = { config: LiveConfig; configFile: string; daemon: Daemon; mesh: DevMesh; close: () => Promise<void> }
 
 /** Starts a daemon on a development mesh of its own, with everything that it needs below `directory`. `more` changes its configuration. */
 export async function startDevelopment({
@@ -82,7 +82,7 @@ export async function startDevelopment({
   try {
     const daemon = await startDaemon({ config, log, ...seams })
     return {
-      config,
+      config: daemon.deps.config,
       configFile,
       daemon,
       mesh,

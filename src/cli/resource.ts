@@ -2,7 +2,8 @@ import { readFileSync } from 'node:fs'
 import type { Config } from '../config.ts'
 import { allInWords, PolicyError } from '../load_policy.ts'
 import { compile, didYouMean, evaluate, type Policy, type Resource } from '../policy/index.ts'
-import { type Command, UsageError } from './command.ts'
+import { askAdmin } from './ask.ts'
+import { type Command, type Terminal, UsageError } from './command.ts'
 import { configOption, readConfig } from './config_file.ts'
 import { record } from './record.ts'
 import { snippets } from './resource_snippets.ts'
@@ -34,8 +35,12 @@ function metadataUrl(uri: string): string {
   return `${origin}/.well-known/oauth-protected-resource${pathname === '/' ? '' : pathname}`
 }
 
+/** The issuer where the configuration leaves it to the node. Throws Refused where no daemon says it. */
+const issuerOfDaemon = async (config: Config, terminal: Terminal): Promise<string> =>
+  String((await askAdmin(config, 'status', {}, terminal)).issuer)
+
 /** All that a server of this resource has to know. */
-function describe({ issuer }: Config, policy: Policy, resource: Resource) {
+function describe(issuer: string, policy: Policy, resource: Resource) {
   const { name, uri, title, description, scopes, token_format, check, signing_alg } = resource
   const servers = [...policy.clients.values()]
     .filter(({ client_id, name: client }) => {
@@ -132,7 +137,7 @@ export const resource: Command = {
       throw new UsageError('Say: meshidp resource list, or meshidp resource show NAME')
     const config = readConfig(terminal, values)
     const policy = readPolicy(config)
-    const described = describe(config, policy, resourceOf(policy, name))
+    const described = describe(config.issuer ?? (await issuerOfDaemon(config, terminal)), policy, resourceOf(policy, name))
     const code = Object.fromEntries(kinds.map((kind) => [kind, snippetOf(kind, described)]))
     terminal.write(values.json ? `${JSON.stringify({ ...described, snippets: code }, null, 2)}\n` : inWords(described, kinds))
     return 0

@@ -21,7 +21,8 @@ export const serve: Command = {
     const notify = createNotify(env, pid, (err) => log.warn({ err }, 'systemd could not be told; is systemd-notify there?'))
     const sockets = inheritedSockets(env, pid)
     const daemon = await startDaemon({ config, log, sockets, linger, credentials: env.CREDENTIALS_DIRECTORY })
-    log.info({ issuer: config.issuer, addresses: daemon.addresses(), policy: daemon.deps.policy().hash }, `meshidp serves ${config.issuer}`)
+    const { issuer } = daemon.deps.config
+    log.info({ issuer, addresses: daemon.addresses(), policy: daemon.deps.policy().hash }, `meshidp serves ${issuer}`)
     const service = await serveSystemd(daemon, notify)
     const signal = await terminal.untilStopped(service.reload)
     log.info({ signal }, `stopping after ${signal}`)

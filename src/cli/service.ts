@@ -35,11 +35,7 @@ async function systemd(terminal: Terminal, program: string, ...args: readonly st
 
 /** What is to be listened on, as the mesh and the configuration say now. Throws Unavailable, Refused. */
 async function listenOf({ listen, mesh }: Config): Promise<Pick<Place, 'listen' | 'identity'>> {
-  if (mesh.identity === 'serve') {
-    if (!listen.socket)
-      throw new Refused('With "identity": "serve", "listen.socket" must name the unix socket that tailscaled forwards to.')
-    return { identity: 'serve', listen: [listen.socket] }
-  }
+  if (mesh.identity === 'serve') return { identity: 'serve', listen: [listen.socket] }
   const api = openLocalApi({ socket: mesh.socket })
   try {
     const { TUN, Self } = await api.status({ peers: false })

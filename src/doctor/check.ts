@@ -19,10 +19,11 @@ export type Check = {
 }
 
 /** What the running daemon answers to `status`, as far as it is looked at. */
-export type DaemonStatus = { listening: string[]; policy: { hash: string } }
+export type DaemonStatus = { issuer: string; listening: string[]; policy: { hash: string } }
 
 /** What the checks look at. What several of them need was found out once. */
 export type Subject = {
+  /** `issuer`: also where the configuration leaves it to this node, as far as it is known. */
   config: Config
   /** Seconds since the epoch. */
   now: () => number

@@ -1,7 +1,9 @@
 /** The doctor: every check there is, and what they found. */
 import type { Config } from '../config.ts'
+import { nameOf } from '../identity/answers.ts'
 import { openLocalApi } from '../identity/local_api.ts'
 import { loadPolicy, PolicyError } from '../load_policy.ts'
+import { issuerOf } from '../this_node.ts'
 import type { Check, Finding, Subject } from './check.ts'
 import { meshChecks } from './mesh_checks.ts'
 import { policyChecks } from './policy_checks.ts'
@@ -30,7 +32,8 @@ export async function* examinations(patient: Patient): AsyncGenerator<Examinatio
   const api = openLocalApi({ socket: config.mesh.socket, deadlineMs })
   try {
     const mesh = await api.status({ peers: false }).catch((error: Error) => error)
-    const subject: Subject = { ...patient, api, mesh, policy: policyOf(config, now) }
+    const issuer = issuerSaidBy(patient, mesh)
+    const subject: Subject = { ...patient, config: { ...config, issuer }, api, mesh, policy: policyOf(config, now) }
     for (const [area, checks] of areas)
       for (const { run, id, title, why } of checks) {
         const finding = await attempt(run, subject)
@@ -39,6 +42,14 @@ export async function* examinations(patient: Patient): AsyncGenerator<Examinatio
   } finally {
     await api.close()
   }
+}
+
+/** The issuer where the configuration leaves it to this node: that of the daemon, or of the one that would be started now; undefined where nobody says. */
+function issuerSaidBy({ config, daemon }: Patient, mesh: Subject['mesh']): string | undefined {
+  if (config.issuer !== undefined) return config.issuer
+  if (daemon !== null && !(daemon instanceof Error)) return daemon.issuer
+  const name = mesh instanceof Error ? '' : nameOf(mesh.Self)
+  return name === '' ? undefined : issuerOf(name, config)
 }
 
 async function attempt(run: Check['run'], subject: Subject): Promise<Finding> {

@@ -1,6 +1,7 @@
 /** Checks of the mesh, as this user sees it through tailscaled's socket. */
 import { statSync } from 'node:fs'
-import { hasExpired, type Peer, type StatusAnswer, seconds } from '../identity/answers.ts'
+import { hasExpired, nameOf, type Peer, type StatusAnswer, seconds } from '../identity/answers.ts'
+import { LocalApiFault } from '../identity/local_api.ts'
 import { overflowUser } from '../identity/socket_owner.ts'
 import { capabilityOf } from '../policy/index.ts'
 import { type Check, type Finding, fault, type Subject, skipped, warning, well } from './check.ts'
@@ -38,7 +39,7 @@ export const meshChecks: readonly Check[] = [
     why: 'meshidp asks it for each caller who they are. Without it every request that needs an identity is 503.',
     run: ({ mesh, config }) =>
       mesh instanceof Error
-        ? fault(`${saidOf(mesh)}.`, `Start tailscaled, let this user open ${config.mesh.socket}, or name another one in "mesh.socket".`)
+        ? fault(`${saidOf(mesh)}.`, mesh.cause instanceof LocalApiFault ? `${mesh.cause.remedy}.` : 'Restart tailscaled.')
         : well(`${config.mesh.socket} answers.`),
   },
   {
@@ -49,7 +50,7 @@ export const meshChecks: readonly Check[] = [
       if (mesh instanceof Error) return skipped('tailscaled was not reached.')
       const { BackendState, Self } = mesh
       return BackendState === 'Running'
-        ? well(`Running, as ${nameOf(Self)}.`)
+        ? well(`Running, as ${calledOf(Self)}.`)
         : fault(`tailscaled says "${BackendState}".`, 'Run "tailscale up" here. "NeedsMachineAuth" waits for an admin of the tailnet.')
     },
   },
@@ -112,7 +113,7 @@ export const meshChecks: readonly Check[] = [
       const [address] = Self.TailscaleIPs ?? []
       if (address === undefined) return fault('This node has no mesh address.', 'Run "tailscale up" here.')
       const answer = await api.whois(address)
-      if (answer !== null && answer !== 'malformed' && answer.Node.StableID === Self.ID) return well(`${address} is ${nameOf(Self)}.`)
+      if (answer !== null && answer !== 'malformed' && answer.Node.StableID === Self.ID) return well(`${address} is ${calledOf(Self)}.`)
       return fault(`For ${address} it does not answer with this node.`, 'Restart tailscaled; if that does not help, update it.')
     }),
   },
@@ -148,9 +149,10 @@ export const meshChecks: readonly Check[] = [
     title: "the issuer's name",
     why: 'Clients find this server by it, and the certificate of the mesh is for the name of this node.',
     run: running(({ Self }, { config: { issuer, development } }) => {
+      if (issuer === undefined) return skipped('This node has no name.')
       const { hostname } = new URL(issuer)
       if (development) return well(`${hostname}, on the development mesh.`)
-      const name = nameOf(Self)
+      const name = calledOf(Self)
       return hostname === name
         ? well(`${hostname}, as this node.`)
         : warning(
@@ -161,4 +163,4 @@ export const meshChecks: readonly Check[] = [
   },
 ]
 
-const nameOf = (self: Peer | null | undefined): string => (self?.DNSName ?? '').replace(/\.$/, '') || 'a node without a name'
+const calledOf = (self: Peer | null | undefined): string => nameOf(self) || 'a node without a name'

@@ -4,7 +4,7 @@
  */
 import { hash } from 'node:crypto'
 import { buildApp } from '../app.ts'
-import type { Config } from '../config.ts'
+import type { Config, LiveConfig } from '../config.ts'
 import { nothingRecent } from '../decide.ts'
 import type { ActivePolicy, Deps } from '../deps.ts'
 import type { Identity } from '../identity/identity.ts'
@@ -80,7 +80,7 @@ const identity: Identity = {
   close: async () => {},
 }
 
-function depsOf({ config, store, keys, now, randomBytes }: Own): Deps {
+function depsOf(config: LiveConfig, { store, keys, now, randomBytes }: Own): Deps {
   const policy = policyOf(now())
   const silent = () => {}
   return {
@@ -107,8 +107,9 @@ type Sent = { form?: Record<string, string>; json?: object; bearer?: string; met
 
 /** Signs in, and resolves with what was done, in order. Rejects with an OAuthError that says which step was answered how, after having cleaned up as far as that goes. */
 export async function signInAgainstItself(own: Own): Promise<string[]> {
-  const { origin, host } = new URL(own.config.issuer)
-  const app = buildApp(depsOf(own))
+  const { issuer = 'https://doctor.invalid' } = own.config
+  const { origin, host } = new URL(issuer)
+  const app = buildApp(depsOf({ ...own.config, issuer }, own))
   const done: string[] = []
   const tickets: string[] = []
 
@@ -116,7 +117,7 @@ export async function signInAgainstItself(own: Own): Promise<string[]> {
     const body = form ? new URLSearchParams(form).toString() : json && JSON.stringify(json)
     const { statusCode, headers, payload } = await app.inject({
       method: method ?? (body === undefined ? 'GET' : 'POST'),
-      url: new URL(own.config.issuer + path).href.slice(origin.length),
+      url: new URL(issuer + path).href.slice(origin.length),
       headers: {
         host,
         'x-forwarded-host': host,

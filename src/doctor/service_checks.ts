@@ -10,6 +10,7 @@ const fewestFiles = 4096
 function certificate({ config: { issuer, listen, mesh, development }, now }: Subject): Finding {
   if (development) return skipped('The development mesh speaks plain http on loopback.')
   if (mesh.identity === 'serve') return well('That of "tailscale serve", which sees to it by itself.')
+  if (issuer === undefined) return skipped('It is not known for which name it has to be.')
   if (listen.tls_certificate_file === undefined)
     return new URL(issuer).protocol === 'http:'
       ? skipped('The issuer is plain http on loopback.')
@@ -54,7 +55,7 @@ async function port({ config: { listen, mesh, development }, mesh: status, daemo
   if (daemon instanceof Error) return skipped('A daemon may run, but does not answer this user.')
   if (daemon)
     return daemon.listening.length > 0 ? well(`${daemon.listening.join(', ')}.`) : fault('The daemon listens nowhere yet.', 'See its log.')
-  if (mesh.identity === 'serve' || listen.socket) return well(`The unix socket ${listen.socket}.`)
+  if (mesh.identity === 'serve') return well(`The unix socket ${listen.socket}.`)
   const meshAddresses = status instanceof Error ? [] : (status.Self?.TailscaleIPs ?? [])
   const isLoopback = development || mesh.identity === 'userspace' || (!(status instanceof Error) && status.TUN === false)
   const hosts = isLoopback ? [listen.host ?? '127.0.0.1'] : meshAddresses

@@ -4,7 +4,7 @@ import type { Server as HttpServer, RequestListener, ServerResponse } from 'node
 import { type ListenOptions, Server as NetServer, type Socket } from 'node:net'
 import { performance } from 'node:perf_hooks'
 import type { FastifyInstance } from 'fastify'
-import { type Config, ConfigError } from '../config.ts'
+import { type Config, ConfigError, type LiveConfig, tailscaleOn } from '../config.ts'
 import type { Log } from '../deps.ts'
 import type { Identity, MeshStatus } from '../identity/identity.ts'
 import { http, https } from '../node_http.ts'
@@ -84,11 +84,7 @@ function places(
   { listen, development }: Config,
   { strategy, addresses }: { strategy: string; addresses: readonly string[] },
 ): ListenOptions[] {
-  if (strategy === 'serve') {
-    if (!listen.socket)
-      throw new ConfigError('With "identity": "serve", "listen.socket" must name the unix socket that tailscaled forwards to.')
-    return [{ path: listen.socket }]
-  }
+  if (strategy === 'serve') return [{ path: listen.socket }]
   if (development || strategy === 'userspace') {
     const host = listen.host ?? '127.0.0.1'
     if (!isLoopback(host))
@@ -112,7 +108,7 @@ type Around = {
  * Starts listening, and resolves when every place that is there is open. An address that is not there yet (the mesh is down) is tried again until it is;
  * what cannot work at all rejects: a taken port, a wrong configuration, plain http where others could listen in.
  */
-export async function listen(app: FastifyInstance, config: Config, { identity, gate, log, sockets = [] }: Around): Promise<Listeners> {
+export async function listen(app: FastifyInstance, config: LiveConfig, { identity, gate, log, sockets = [] }: Around): Promise<Listeners> {
   const tls = certificateOf(config)
   await app.ready()
   const open = new Map<string, HttpServer>()
@@ -133,12 +129,10 @@ export async function listen(app: FastifyInstance, config: Config, { identity, g
   let timer: NodeJS.Timeout | undefined
 
   async function openAll(): Promise<void> {
-    if (sockets.length > 0) return
     const mesh = identity.status()
     if (mesh.strategy === 'tun' && !config.development && !tls)
-      throw new ConfigError(
-        'On a mesh address meshidp speaks https only. Name the certificate in "listen.tls_certificate_file" and "listen.tls_key_file", or put it behind tailscale serve ("identity": "serve").',
-      )
+      throw new ConfigError(`On a mesh address meshidp speaks https only. ${howToGetCertificate(config)}`)
+    if (sockets.length > 0) return
     const wanted = new Map(places(config, mesh).map((place) => [place.path ?? `${place.host}:${place.port}`, place]))
     for (const [name, place] of wanted) {
       if (open.has(name)) continue
@@ -147,7 +141,8 @@ export async function listen(app: FastifyInstance, config: Config, { identity, g
         await opened(server, place)
         open.set(name, server)
         awaited.delete(name)
-        log.info({ address: name }, `listening on ${name}`)
+        const more = place.path === undefined ? '' : `, to which tailscaled forwards after: ${serveCommand(config)}`
+        log.info({ address: name }, `listening on ${name}${more}`)
       } catch (cause) {
         if ((cause as NodeJS.ErrnoException).code !== 'EADDRNOTAVAIL') throw inWords(cause as NodeJS.ErrnoException, name)
         if (!awaited.has(name)) log.warn({ address: name }, `${name} is not an address of this machine yet; trying until it is`)
@@ -173,6 +168,8 @@ export async function listen(app: FastifyInstance, config: Config, { identity, g
     if (!closed) timer = setTimeout(() => void again(), retryEvery).unref()
   }
 
+  if (identity.status().strategy === 'userspace' && !tls && new URL(config.issuer).protocol === 'https:')
+    log.warn({}, `${config.issuer} is https, and only plain http is spoken here. ${howToGetCertificate(config)}`)
   for (const fd of sockets) {
     const server = make()
     // Whoever bound it may have bound more than this node's addresses.
@@ -197,6 +194,18 @@ export async function listen(app: FastifyInstance, config: Config, { identity, g
       await Promise.all([...leaving, ...[...open.values()].map((server) => closeGracefully(server, linger))])
     },
   }
+}
+
+/** What makes tailscaled speak https with the mesh, and forward to our socket. */
+function serveCommand({ issuer, listen, mesh }: LiveConfig): string {
+  return `${tailscaleOn(mesh.socket)} serve --bg --https=${new URL(issuer).port || 443} unix:${listen.socket}`
+}
+
+function howToGetCertificate({ issuer, state_directory, mesh }: LiveConfig): string {
+  const [{ hostname }, file] = [new URL(issuer), `${state_directory}/tls`]
+  return `Get a certificate, readable by this user:
+  ${tailscaleOn(mesh.socket)} cert --cert-file=${file}.crt --key-file=${file}.key ${hostname}
+and name both files in "listen.tls_certificate_file" and "listen.tls_key_file"; or leave https to "tailscale serve", with "mesh": { "identity": "serve" }.`
 }
 
 function nameOf(server: HttpServer): string {

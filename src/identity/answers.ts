@@ -51,10 +51,14 @@ const peer = z.object({
 })
 export type Peer = z.infer<typeof peer>
 
+/** Fully qualified, without the trailing dot; '' where it has none. */
+export const nameOf = (node: Pick<Peer, 'DNSName'> | null | undefined): string => (node?.DNSName ?? '').replace(/\.$/, '')
+
 export const statusAnswer = z.object({
   BackendState: z.string().min(1),
   TUN: z.boolean().nullish(),
-  Self: peer.nullish(),
+  /** Without an id while this node is in no mesh. */
+  Self: peer.extend({ ID: z.string() }).nullish(),
   CurrentTailnet: z.object({ Name: z.string().nullish() }).nullish(),
   Health: strings,
   Peer: z.record(z.string(), peer).nullish(),

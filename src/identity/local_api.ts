@@ -109,21 +109,33 @@ class Failure extends Error {}
 
 const cutOff = new Set(['ECONNREFUSED', 'ECONNRESET', 'EPIPE', 'UND_ERR_SOCKET'])
 
-const told = new Map([
-  ['ENOENT', 'is not there'],
-  ['EACCES', 'may not be opened by this user'],
-  ['ECONNREFUSED', 'refuses connections'],
-  ['ECONNRESET', 'broke off'],
-  ['EPIPE', 'broke off'],
-  ['UND_ERR_SOCKET', 'broke off'],
+const restart = 'Run: systemctl restart tailscaled'
+
+/** What each failure means, and what to do about it. */
+const told = new Map<string, readonly [what: string, remedy: string]>([
+  ['ENOENT', ['is not there', 'Start tailscaled ("systemctl start tailscaled"), or name its socket in "mesh.socket"']],
+  ['EACCES', ['may not be opened by this user', 'Run meshidp as a user who may open it, or name another one in "mesh.socket"']],
+  ['ECONNREFUSED', ['refuses connections', restart]],
+  ['ECONNRESET', ['broke off', restart]],
+  ['EPIPE', ['broke off', restart]],
+  ['UND_ERR_SOCKET', ['broke off', restart]],
 ])
+
+/** What an operator should know of an LocalAPI that did not answer as it should; strangers are not told where it is. */
+export class LocalApiFault extends Error {
+  readonly remedy: string
+  constructor(message: string, remedy: string, cause: unknown) {
+    super(message, { cause })
+    this.remedy = remedy
+  }
+}
 
 const codeOf = (error: unknown) => String((error as { code?: unknown } | null)?.code ?? '')
 
 function away(socket: string, error: unknown): Unavailable {
-  const what = error instanceof Failure ? error.message : (told.get(codeOf(error)) ?? 'cannot be asked')
+  const [what, remedy] = told.get(codeOf(error)) ?? [error instanceof Failure ? error.message : 'cannot be asked', restart]
   return new Unavailable(`The mesh cannot say who is calling: the socket of tailscaled ${what}. Try again in a moment.`, {
-    cause: new Error(`${socket} ${what}`, { cause: error }),
+    cause: new LocalApiFault(`${socket} ${what}`, remedy, error),
   })
 }
 

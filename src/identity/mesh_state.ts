@@ -4,7 +4,7 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Unavailable } from '../oauth/error.ts'
-import { hasExpired, type StatusAnswer } from './answers.ts'
+import { hasExpired, nameOf, type StatusAnswer } from './answers.ts'
 import type { LocalApi } from './local_api.ts'
 
 export type Log = { info(fields: object, message: string): void; warn(fields: object, message: string): void }
@@ -179,7 +179,7 @@ function meshOf(answer: StatusAnswer, now: number, refuses: (tailnet: string) =>
     state,
     self_id: Self?.ID ?? '',
     addresses: new Set(Self?.TailscaleIPs ?? []),
-    name: (Self?.DNSName ?? '').replace(/\.$/, ''),
+    name: nameOf(Self),
     tailnet: answer.CurrentTailnet?.Name ?? '',
     tun: answer.TUN ?? null,
     health: answer.Health ?? [],
@@ -190,7 +190,7 @@ function meshOf(answer: StatusAnswer, now: number, refuses: (tailnet: string) =>
     return { ...mesh, running: false, dark: new Unavailable(`The mesh cannot say who is calling: tailscaled says "${state}". ${remedy}`) }
   }
   // Without its own id meshidp could not tell itself from its callers (S5).
-  if (!Self) return darkened(mesh, new Unavailable('The mesh cannot say who is calling: tailscaled does not say which node this is.'))
+  if (!Self?.ID) return darkened(mesh, new Unavailable('The mesh cannot say who is calling: tailscaled does not say which node this is.'))
   if (hasExpired(Self, now)) {
     return darkened(mesh, new Unavailable('The key of the machine of meshidp has expired. Sign it in again: "tailscale up".'))
   }

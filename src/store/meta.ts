@@ -1,14 +1,17 @@
 /** What is true of this installation as a whole. */
 import type { Engine, Write } from './engine.ts'
 
+/** `issuer`: that of the first start, where the configuration leaves it to this node. */
+type Fact = 'tailnet' | 'keys_since' | 'issuer'
+
 export const meta = (engine: Engine) => ({
-  async find(name: 'tailnet' | 'keys_since'): Promise<string | undefined> {
+  async find(name: Fact): Promise<string | undefined> {
     return (await engine.get<{ value: string }>('SELECT value FROM meta WHERE name = $name', { name }))?.value
   },
 })
 
 /** Sets it once; the commit fails if it is set already. */
-export const setMeta = (name: 'tailnet' | 'keys_since', value: string): Write => ({
+export const setMeta = (name: Fact, value: string): Write => ({
   sql: 'INSERT INTO meta (name, value) VALUES ($name, $value)',
   params: { name, value },
   expect: 1,

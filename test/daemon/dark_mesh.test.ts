@@ -153,7 +153,7 @@ suite('while the mesh is dark', { concurrency: true }, () => {
       open = false
     }
     t.after(close)
-    return { daemon, close, lines, socket, directory, alice: personAt(t, config.issuer, '127.0.0.2') }
+    return { daemon, close, lines, socket, directory, alice: personAt(t, daemon.deps.config.issuer, '127.0.0.2') }
   }
 
   test('a daemon that is started before tailscaled answers, says 503, and serves as soon as the mesh is there [threats 319, 505]', async (t) => {

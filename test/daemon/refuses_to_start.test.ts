@@ -157,7 +157,8 @@ suite('refuses to start', { concurrency: true }, () => {
     {
       what: 'plain http on a mesh address [threats 413]',
       config: { development: false, issuer: 'https://idp.example.com' },
-      words: /On a mesh address meshidp speaks https only\. Name the certificate/,
+      words:
+        /On a mesh address meshidp speaks https only\. Get a certificate, readable by this user:\n {2}tailscale --socket=\S+ cert --cert-file=\S+ --key-file=\S+ idp\.example\.com\n/,
     },
     {
       what: 'a certificate without its key',
@@ -168,11 +169,6 @@ suite('refuses to start', { concurrency: true }, () => {
       what: 'a certificate that is none',
       config: { listen: { port: 0, tls_certificate_file: '/dev/null', tls_key_file: '/etc/hostname' } },
       words: /^The certificate \/dev\/null with the key \/etc\/hostname cannot be used: /,
-    },
-    {
-      what: '"serve" without a socket',
-      config: { development: false, issuer: 'https://idp.example.com', mesh: { identity: 'serve' } },
-      words: /With "identity": "serve", "listen\.socket" must name the unix socket/,
     },
     {
       what: 'a folder whose path is too long for a socket',
@@ -199,7 +195,7 @@ suite('refuses to start', { concurrency: true }, () => {
     const installation = await install(t)
     for (const [text, words] of [
       ['{\n  "issuer" "x"\n}', /config\.hujson: .*in line 2/],
-      ['{ "isuer": "https://idp.example.com" }', /config\.hujson: .*issuer: .*\n.*isuer/s],
+      ['{ "isuer": "https://idp.example.com" }', /config\.hujson: .*policy_file: .*\n.*isuer/s],
       ['{ "issuer": "http://idp.example.com" }', /issuer: must be an https URL \(or http on localhost\)/],
     ] as const) {
       writeFileSync(installation.configFile, text)

@@ -54,8 +54,12 @@ export type Machine = {
   kill: () => Promise<void>
   /** Starts it again, after `kill`. */
   start: () => Promise<void>
-  /** Kills it, has it forget which node it was, and joins as another one. Resolves with the new address. */
+  /** Kills it, and starts it again as one that is in no mesh yet. */
+  forget: () => Promise<void>
+  /** Joins as another node than before. Resolves with the new address. */
   joinAnew: () => Promise<string>
+  /** What `tailscale up` takes here. */
+  joining: readonly string[]
 }
 
 export type Mesh = {
@@ -166,13 +170,19 @@ async function joined(t: TestContext, { directory, name, control, host: on }: Jo
     (await promisify(execFile)(join(binaries(), 'tailscale'), [`--socket=${socket}`, ...args], { env: { ...process.env, ...quiet } }))
       .stdout
   t.after(() => ended(child))
-  const startAndJoin = async () => {
-    await start()
-    await tailscale('up', `--login-server=${control}`, `--hostname=${name}`, '--accept-dns=false', '--timeout=30s')
+  const joining = [`--login-server=${control}`, `--hostname=${name}`, '--accept-dns=false', '--timeout=30s']
+  const up = async () => {
+    await tailscale('up', ...joining)
     const [address = ''] = (await tailscale('ip', '-4')).split('\n')
     return address
   }
-  const address = await startAndJoin()
+  const forget = async () => {
+    await ended(child)
+    rmSync(join(directory, 'tailscaled.state'))
+    await start()
+  }
+  await start()
+  const address = await up()
 
   const dispatcher = new ProxyAgent({ uri: proxy, proxyTunnel: true, requestTls: { rejectUnauthorized: false } })
   t.after(() => dispatcher.destroy())
@@ -190,10 +200,11 @@ async function joined(t: TestContext, { directory, name, control, host: on }: Jo
     signal: (signal) => void child.kill(signal),
     kill: () => ended(child),
     start,
+    forget,
     async joinAnew() {
-      await ended(child)
-      rmSync(join(directory, 'tailscaled.state'))
-      return startAndJoin()
+      await forget()
+      return up()
     },
+    joining,
   }
 }

@@ -1,0 +1,135 @@
+/** A node on which nothing was set up yet: meshidp finds what it needs, or says which command is missing; each command is run as it was said. */
+import assert from 'node:assert/strict'
+import { execFile, execFileSync } from 'node:child_process'
+import { mkdirSync, symlinkSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { type TestContext, test } from 'node:test'
+import { promisify } from 'node:util'
+import type { ConfigInput } from '../../src/config.ts'
+import { eventually } from '../support/eventually.ts'
+import { personBy } from '../support/person.ts'
+import { meshidp, type Running } from '../support/program.ts'
+import { temporaryDirectory } from '../support/start.ts'
+import { binaries } from './binaries.ts'
+import { type Machine, mesh } from './mesh.ts'
+import { document, policy, whoIn, wiki } from './provider.ts'
+
+/** Runs a command of Tailscale as it was said, with what only this lab needs behind it. */
+async function runs(command: string, ...more: readonly string[]): Promise<void> {
+  const [program, ...args] = command.split(' ')
+  assert.equal(program, 'tailscale')
+  await promisify(execFile)(join(binaries(), 'tailscale'), [...args, ...more])
+}
+
+/** A folder with a policy, and what `meshidp serve` makes of it; `change`: what the configuration says beyond that. */
+function fresh(t: TestContext) {
+  const directory = temporaryDirectory(t)
+  const [configFile, policy_file] = [join(directory, 'config.hujson'), join(directory, 'policy.hujson')]
+  writeFileSync(policy_file, JSON.stringify(policy))
+  const serve = (change: Partial<ConfigInput> = {}): Running => {
+    const written: ConfigInput = { state_directory: join(directory, 'state'), policy_file, ...change }
+    writeFileSync(configFile, JSON.stringify(written))
+    return meshidp(t, ['serve', '--config', configFile])
+  }
+  return {
+    directory,
+    configFile,
+    serve,
+    /** Serves, and resolves with the issuer that it says. */
+    async serves(change?: Partial<ConfigInput>) {
+      const daemon = serve(change)
+      await daemon.says(/"msg":"meshidp serves /)
+      return { daemon, issuer: /"msg":"meshidp serves ([^"]*)"/.exec(daemon.said())?.[1] ?? '' }
+    },
+    /** What it says where it does not start. */
+    async refuses(change?: Partial<ConfigInput>) {
+      const { code, stderr } = await serve(change).ended
+      assert.equal(code, 1)
+      assert.match(stderr, /Nobody says the name of this node, which the issuer is made of\./)
+      assert.match(stderr, /Then start again; or write "issuer" into the configuration\.\n$/)
+      return stderr
+    },
+  }
+}
+
+test('a fresh node', async (t) => {
+  execFileSync('mount', ['-t', 'tmpfs', 'tmpfs', '/var/run']) // where tailscaled's socket is; this is a mount namespace of our own
+  const lab = await mesh(t, document)
+  const [idp, alice] = (['idp', 'alice-laptop'] as const).map(lab.machine) as [Machine, Machine]
+  const at = (machine: Machine, issuer: string) => personBy(machine.dispatcher, issuer, machine.address)
+  const isCalled = async (name: string) => {
+    await idp.tailscale('set', `--hostname=${name}`)
+    await eventually(`it is ${name}`, async () => (await idp.tailscale('status', '--json')).includes(`"DNSName": "${name}.mesh.test."`))
+  }
+  const home = async (issuer: string) => whoIn((await at(alice, issuer).send('/', { headers: { accept: 'text/html' } })).text)
+
+  await t.test('without tailscaled it says how to start it, and which others run here', async (t) => {
+    const said = await fresh(t).refuses()
+    assert.match(
+      said,
+      /\/var\/run\/tailscale\/tailscaled\.sock is not there\. Start tailscaled \("systemctl start tailscaled"\), or name its socket/,
+    )
+    assert.ok(said.includes(` One is at `) && said.includes(idp.socket), said)
+  })
+
+  await idp.forget()
+  mkdirSync('/var/run/tailscale')
+  symlinkSync(idp.socket, '/var/run/tailscale/tailscaled.sock')
+  const node = fresh(t)
+
+  await t.test('on a machine that is in no mesh yet it says how to join', async () => {
+    const said = await node.refuses()
+    assert.match(said, /tailscaled says "NeedsLogin"/)
+    await runs(/Run: (.*)$/m.exec(said)?.[1] ?? said, ...idp.joining)
+  })
+
+  const files = { tls_certificate_file: join(node.directory, 'state/tls.crt'), tls_key_file: join(node.directory, 'state/tls.key') }
+
+  await t.test('then it finds socket, name and addresses by itself, and says how to get a certificate', async () => {
+    const { daemon, issuer } = await node.serves()
+    assert.equal(issuer, 'https://idp.mesh.test')
+    const command = /\\n {2}(tailscale cert .*?)\\n/.exec(daemon.said())?.[1] ?? daemon.said()
+    await daemon.end()
+    await runs(command)
+    const second = await node.serves({ listen: files })
+    assert.doesNotMatch(second.daemon.said(), /tailscale cert/)
+    const person = at(alice, second.issuer)
+    const tokens = await person.signIn(await person.register(), { resource: wiki, scope: 'wiki:read' })
+    assert.equal(tokens.scope, 'wiki:read')
+    const shown = await meshidp(t, ['resource', 'show', 'wiki', '--json', '--config', node.configFile]).ended
+    assert.equal((JSON.parse(shown.stdout) as { issuer: string }).issuer, issuer)
+    const { checks } = JSON.parse((await meshidp(t, ['doctor', '--json', '--config', node.configFile]).ended).stdout) as {
+      checks: { id: string; outcome: string; found: string }[]
+    }
+    const found = new Map(checks.map(({ id, outcome, found }) => [id, `${outcome}: ${found}`]))
+    assert.equal(found.get('issuer_name'), 'well: idp.mesh.test, as this node.')
+    assert.match(found.get('certificate') ?? '', /^(?:well: Good for|warning: It ends in) \d+ /) // the lab's certificates are short-lived
+    assert.match(found.get('sign_in') ?? '', /^well: /)
+    await second.daemon.end()
+  })
+
+  await t.test('its issuer is that of the first start: also while the mesh is down, and when the node is called otherwise', async () => {
+    await idp.tailscale('down')
+    const dark = await node.serves({ listen: files })
+    assert.equal(dark.issuer, 'https://idp.mesh.test')
+    assert.match(dark.daemon.said(), /tailscaled says \\"Stopped\\"/)
+    await dark.daemon.end()
+    await idp.tailscale('up', ...idp.joining)
+
+    await lab.change(({ machines }) => Object.assign(machines, { other: machines.idp }))
+    await isCalled('other')
+    const renamed = await node.serves({ listen: files })
+    assert.equal(renamed.issuer, 'https://idp.mesh.test')
+    assert.match(renamed.daemon.said(), /This node would be https:\/\/other\.mesh\.test now\. The issuer stays https:\/\/idp\.mesh\.test/)
+    await renamed.daemon.end()
+    await isCalled('idp')
+  })
+
+  await t.test('behind "tailscale serve" it needs nothing but the command that it says', async (t) => {
+    const { daemon, issuer } = await fresh(t).serves({ mesh: { identity: 'serve' } })
+    assert.equal(issuer, 'https://idp.mesh.test')
+    await runs(/(tailscale serve --bg [^"]*)"/.exec(daemon.said())?.[1] ?? daemon.said())
+    assert.equal(await home(issuer), 'alice@example.com')
+    await daemon.end()
+  })
+})
