@@ -10,7 +10,7 @@ import { createInterface } from 'node:readline'
 import type { TestContext } from 'node:test'
 import { promisify } from 'node:util'
 import { type Dispatcher, ProxyAgent, fetch as undiciFetch } from 'undici'
-import { selfSigned } from '../support/certificate.ts'
+import { validFor } from '../support/certificate.ts'
 import { eventually } from '../support/eventually.ts'
 import { freePort, temporaryDirectory } from '../support/start.ts'
 import { binaries } from './binaries.ts'
@@ -58,6 +58,8 @@ export type Machine = {
   forget: () => Promise<void>
   /** Joins as another node than before. Resolves with the new address. */
   joinAnew: () => Promise<string>
+  /** The URL of its control plane. */
+  control: string
   /** What `tailscale up` takes here. */
   joining: readonly string[]
 }
@@ -136,17 +138,22 @@ async function ended(child: ChildProcess): Promise<void> {
   await once(child, 'exit')
 }
 
+/** Puts a certificate where the tailscaled with this folder finds it, as if it had got it from somewhere. */
+export function layCertificate(directory: string, host: string): Machine['certificate'] {
+  const [folder, { cert, key }] = [join(directory, 'certs'), validFor(90, host)]
+  const files = { cert: join(folder, `${host}.crt`), key: join(folder, `${host}.key`) }
+  mkdirSync(folder, { recursive: true, mode: 0o700 })
+  writeFileSync(files.cert, cert)
+  writeFileSync(files.key, key, { mode: 0o600 })
+  return files
+}
+
 type Joining = { directory: string; name: string; control: string; host: Host | undefined }
 
 async function joined(t: TestContext, { directory, name, control, host: on }: Joining): Promise<Machine> {
   const host = `${name}.${domain}`
   const socket = join(directory, 'tailscaled.sock')
-  const certificate = { cert: join(directory, 'certs', `${host}.crt`), key: join(directory, 'certs', `${host}.key`) }
-  mkdirSync(join(directory, 'certs'), { recursive: true, mode: 0o700 })
-  const { cert, key } = selfSigned(host)
-  writeFileSync(certificate.cert, cert)
-  writeFileSync(certificate.key, key, { mode: 0o600 })
-
+  const certificate = layCertificate(directory, host)
   const listen = `${on?.address ?? '127.0.0.1'}:${await freePort()}`
   const proxy = `http://${listen}`
   const options = [
@@ -205,6 +212,7 @@ async function joined(t: TestContext, { directory, name, control, host: on }: Jo
       await forget()
       return up()
     },
+    control,
     joining,
   }
 }
