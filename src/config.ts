@@ -154,6 +154,21 @@ export const configSchema = z.strictObject({
       decisions: seconds.default(90 * 86_400).describe('How long decisions are kept.'),
     })
     .prefault({}),
+  keys: z
+    .strictObject({
+      rotate_every: z
+        .int()
+        .min(0)
+        .default(90 * 86_400)
+        .describe(
+          'How often the keys that sign are replaced by new ones, in seconds; 0: never by itself. See [operations.md](operations.md#keys).',
+        ),
+      publish_ahead: seconds
+        .max(30 * 86_400)
+        .default(86_400)
+        .describe('For so long a new key is in `/jwks` before it signs, so that whoever keeps that document for a while knows it in time.'),
+    })
+    .prefault({}),
   limits: z
     .strictObject({
       per_address: rate(100, 200, 'Requests that may write, from one mesh address, before it is known who asks.'),

@@ -4,7 +4,7 @@ import type { LiveConfig } from './config.ts'
 import type { Recent } from './decide.ts'
 import type { Identity } from './identity/identity.ts'
 import type { Jwts } from './keys/jwt.ts'
-import type { Keys } from './keys/keyset.ts'
+import type { Keyring } from './keys/keyring.ts'
 import type { Policy, Resource } from './policy/index.ts'
 import type { Store } from './store/index.ts'
 
@@ -62,7 +62,7 @@ export type Deps = {
   documents: MetadataDocuments
   log: Log
   store: Store
-  keys: Keys
+  keys: Keyring
   jwts: Jwts
   /** What was written, and what is being redeemed, a moment ago: losing it costs a write, or leniency towards a client that sends twice. */
   recent: Recent

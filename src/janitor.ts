@@ -1,4 +1,5 @@
 /** Removes what has ended, in small steps, so that nobody waits for it. */
+import { performance } from 'node:perf_hooks'
 import { isOfPolicy } from './clients/find.ts'
 import type { Deps } from './deps.ts'
 import { allInWords } from './load_policy.ts'
@@ -84,11 +85,23 @@ export function tellOfExpiry({ log, config, policy, now }: Pick<Deps, 'log' | 'c
   if (warnings.length > 0) log.warn({ policy: policy().hash }, allInWords(config.policy_file, warnings))
 }
 
+/** Keys come and go with time; what has happened is logged. */
+async function tendKeys({ keys, log }: Deps): Promise<void> {
+  try {
+    const { made, removed } = await keys.tend(performance.now() / 1000)
+    for (const kid of made) log.info({ kid }, `key ${kid} is published; it will sign. See: meshidp keys list`)
+    for (const kid of removed) log.info({ kid }, `key ${kid} is gone: all that it signed is dead`)
+  } catch (error) {
+    log.warn({ err: error }, 'the keys could not be changed as it is time to; trying again in a minute')
+  }
+}
+
 /** Every minute, until stopped; stopped it is when the last round is over. Failures are logged; the next minute tries again. */
 export function startJanitor(deps: Deps, every = 60_000): Rounds {
   let looked = 0
   let told = deps.now() // the policy was loaded just now
   async function clean(): Promise<void> {
+    await tendKeys(deps)
     try {
       if (deps.now() - told >= aDay) {
         tellOfExpiry(deps)

@@ -1,14 +1,15 @@
 /** The state directory, opened under its lock: the store, migrated, and the keys. */
 import { join } from 'node:path'
 import type { Config } from './config.ts'
-import { holdsKeys, KeyError, type Keys, loadKeys, makeKeys } from './keys/keyset.ts'
+import { createKeyring, type Keyring } from './keys/keyring.ts'
+import { holdsKeys, KeyError, makeKeys } from './keys/keyset.ts'
 import { createStore, type Store } from './store/index.ts'
 import { lockState } from './store/lock.ts'
 import { setMeta } from './store/meta.ts'
 import { migrations } from './store/migrations/index.ts'
 import { openSqlite } from './store/sqlite.ts'
 
-export type State = { store: Store; keys: Keys; close: () => Promise<void> }
+export type State = { store: Store; keys: Keyring; close: () => Promise<void> }
 
 /** Where the keys are: systemd credentials where they hold some, else the state directory. */
 export const keysDirectoryOf = (config: Config, credentials: string | undefined): string =>
@@ -31,7 +32,7 @@ export async function openState(
     const engine = await openSqlite(join(config.state_directory, 'meshidp.db'), { migrations })
     closers.push(engine.close)
     const store = createStore(engine)
-    const keys = await openKeys(keysDirectoryOf(config, credentials), store, { now, randomBytes })
+    const keys = await openKeys(config, credentials, store, { now, randomBytes })
     return { store, keys, close }
   } catch (error) {
     await close()
@@ -41,19 +42,21 @@ export async function openState(
 
 /** Whatever keys a database was once opened with, it is an old installation from then on. */
 async function openKeys(
-  directory: string,
+  config: Config,
+  credentials: string | undefined,
   store: Store,
   { now, randomBytes }: { now: () => number; randomBytes: (size: number) => Buffer },
-): Promise<Keys> {
+): Promise<Keyring> {
+  const directory = keysDirectoryOf(config, credentials)
   const isOld = (await store.meta.find('keys_since')) !== undefined
   if (!holdsKeys(directory)) {
     if (isOld)
       throw new KeyError(
         `The signing keys of this installation are missing from ${directory}. Put them back from a backup; new ones would make every token worthless.`,
       )
-    await makeKeys(directory, randomBytes)
+    await makeKeys(directory, now(), randomBytes)
   }
-  const keys = loadKeys(directory)
+  const keys = createKeyring(directory, { now, randomBytes, schedule: config.keys, fixed: directory === credentials })
   if (!isOld) await store.commit([setMeta('keys_since', String(now()))])
   return keys
 }

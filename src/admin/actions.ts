@@ -220,6 +220,18 @@ export const actions = new Map<string, Action>([
       return { records: Object.fromEntries(found.flatMap((record) => (record ? [[record.digest, record.body]] : []))) }
     }),
   ],
+  ['keys.list', action(nothing, async ({ keys }) => ({ keys: keys.list() }))],
+  ['keys.rotate', action(z.strictObject({ now: z.boolean().default(false) }), async ({ keys }, how) => ({ keys: await keys.rotate(how) }))],
+  [
+    'keys.import',
+    action(z.strictObject({ text: z.string().max(20_000), now: z.boolean().default(false) }), async ({ keys }, { text, now }) => ({
+      keys: await keys.import(text, { now }),
+    })),
+  ],
+  [
+    'keys.retire',
+    action(z.strictObject({ kid: z.string() }), async ({ keys }, { kid }) => ({ retired: kid, keys: await keys.retire(kid) })),
+  ],
   [
     'identities.list',
     action(

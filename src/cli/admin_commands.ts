@@ -1,9 +1,10 @@
 /** The commands that ask the daemon: a subcommand is an action, what follows are its arguments, and a shape in which people read the answer. */
+import { readFileSync } from 'node:fs'
 import { mostRows } from '../admin/actions.ts'
 import type { PolicyState } from '../deps.ts'
 import { sourceInWords } from '../http/policy_state.ts'
 import { askAdmin } from './ask.ts'
-import { type Command, UsageError, type Values } from './command.ts'
+import { type Command, Unusable, UsageError, type Values } from './command.ts'
 import { configOption, readConfig } from './config_file.ts'
 import { record, text } from './record.ts'
 import { shownTime, table } from './table.ts'
@@ -14,10 +15,12 @@ type Subcommand = {
   action: string
   /** Names of the words that follow. */
   words: readonly string[]
+  /** From such a word to what the action takes, where that is not the word itself. */
+  read?: Readonly<Record<string, (word: string) => object>>
   /** Names of the options that become input. */
   options?: readonly (keyof typeof inputs)[]
   /** Those of them that must be there. */
-  required?: readonly (keyof typeof inputs)[]
+  required?: readonly 'for'[]
   /** For people; `columns`: how wide, where that matters. */
   shown: (answer: Answer, columns: number | undefined) => string
 }
@@ -129,6 +132,29 @@ const decisions: Record<string, Subcommand> = {
   show: { action: 'decisions.show', words: ['id'], shown: record },
 }
 
+const keyColumns: Columns = {
+  KEY: (key) => key.kid,
+  FOR: (key) => (key.kid === 'succession' ? 'refresh tokens' : `${key.alg} tokens`),
+  STATE: (key) => key.state,
+  'SIGNS FROM': (key) => (key.signs_from === 0 ? 'the beginning' : shownTime(key.signs_from)),
+  UNTIL: (key) => shownTime(key.signs_until),
+  'PUBLISHED UNTIL': (key) => shownTime(key.published_until),
+}
+
+const keyTable = (answer: Answer, width: number | undefined) => listed(answer.keys as Row[], keyColumns, answer, width, '')
+
+const keys: Record<string, Subcommand> = {
+  list: { action: 'keys.list', words: [], shown: keyTable },
+  rotate: { action: 'keys.rotate', words: [], options: ['now'], shown: keyTable },
+  import: { action: 'keys.import', words: ['file'], options: ['now'], read: { file: fileText }, shown: keyTable },
+  retire: {
+    action: 'keys.retire',
+    words: ['kid'],
+    shown: (answer, width) =>
+      `Key ${answer.retired} is gone: what it signed is worthless here from now on, and elsewhere as soon as /jwks is fetched again.\n\n${keyTable(answer, width)}`,
+  },
+}
+
 const reload: Record<string, Subcommand> = {
   '': {
     action: 'reload',
@@ -186,6 +212,7 @@ const inputs = {
     help: 'whose it is: a login name, a tag, or "*" for whomever the policy lets',
   },
   uses: { input: 'uses', type: 'string', argument: 'N', help: 'how often it may be used', default: '1', read: numberUpTo(1000) },
+  now: { input: 'now', type: 'boolean', help: 'the new key signs at once' },
   expires: { input: 'lifetime', type: 'string', argument: 'TIME', help: 'how long it is good: 12h, 30d', default: '7d', read: lifetime },
 } as const
 
@@ -198,6 +225,15 @@ function numberUpTo(most: number): Read {
     if (!Number.isInteger(number) || number < 1 || number > most)
       throw new UsageError(`--${option} must be a number from 1 to ${most}, not ${value}.`)
     return number
+  }
+}
+
+/** The file that a word names. Throws Unusable. */
+function fileText(path: string): { text: string } {
+  try {
+    return { text: readFileSync(path, 'utf8') }
+  } catch (cause) {
+    throw new Unusable(`${path} cannot be read: ${(cause as Error).message}`, { cause })
   }
 }
 
@@ -245,11 +281,11 @@ function adminCommand(name: string, summary: string, description: string, subcom
 /** The words of a subcommand's name; none of the one without. */
 const wordsOf = (sub: string): string[] => sub.split(' ').filter((word) => word !== '')
 
-function inputOf({ words, options = [], required = [] }: Subcommand, given: readonly string[], values: Values) {
+function inputOf({ words, read = {}, options = [], required = [] }: Subcommand, given: readonly string[], values: Values) {
   for (const option of required)
     if (values[option] === undefined) throw new UsageError(`Say --${option} ${inputs[option].argument}: ${inputs[option].help}.`)
   return Object.fromEntries([
-    ...words.map((word, at) => [word, given[at]]),
+    ...words.flatMap((word, at) => (read[word] ? Object.entries(read[word](String(given[at]))) : [[word, given[at]]])),
     ...options
       .filter((option) => values[option] !== undefined)
       .map((option) => {
@@ -283,6 +319,14 @@ export const adminCommands: [string, Command][] = [
     'what was decided, and why: list, show',
     'Each decision with its reason; "show" adds the policy and the identity as they were then.',
     decisions,
+  ),
+  adminCommand(
+    'keys',
+    'the keys that sign: list, rotate, import, retire',
+    `A key is in /jwks before it signs, and stays there until the last token that it signed is dead. "rotate" makes a new one for each algorithm, which signs
+after keys.publish_ahead (a day by default); so does "import", with a private key from FILE (a JWK, or PEM). "retire" is for a key that was stolen: it is gone at once,
+and with it every token that it signed; refresh tokens go on. To retire "succession" ends all refresh tokens: everybody signs in anew.`,
+    keys,
   ),
   adminCommand(
     'reload',

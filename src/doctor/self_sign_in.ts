@@ -9,7 +9,7 @@ import { nothingRecent } from '../decide.ts'
 import type { ActivePolicy, Deps } from '../deps.ts'
 import type { Identity } from '../identity/identity.ts'
 import { createJwts } from '../keys/jwt.ts'
-import type { Keys } from '../keys/keyset.ts'
+import type { Keyring } from '../keys/keyring.ts'
 import { OAuthError } from '../oauth/error.ts'
 import { createIdentifiers } from '../oauth/identifier.ts'
 import type { UserPrincipal } from '../oauth/principal.ts'
@@ -22,7 +22,7 @@ import { createStore, type Store } from '../store/index.ts'
 import { deleteTicket } from '../store/tickets.ts'
 
 /** What a sign-in needs of the real server. */
-export type Own = { config: Config; store: Store; keys: Keys; now: () => number; randomBytes: (size: number) => Buffer }
+export type Own = { config: Config; store: Store; keys: Keyring; now: () => number; randomBytes: (size: number) => Buffer }
 
 const login = 'doctor@meshidp.invalid'
 const resource = 'urn:meshidp:doctor'

@@ -1,5 +1,5 @@
 /** Checks of what is kept: the state directory, its disk, the database and the keys. */
-import { existsSync, readdirSync, statfsSync, statSync } from 'node:fs'
+import { existsSync, statfsSync, statSync } from 'node:fs'
 import { userInfo } from 'node:os'
 import { join } from 'node:path'
 import { holdsKeys, loadKeys } from '../keys/keyset.ts'
@@ -149,8 +149,8 @@ export const stateChecks: readonly Check[] = [
       const keys = keysDirectoryOf(config, credentials)
       if (!holdsKeys(keys)) return skipped(`There are none in ${keys} yet; the daemon makes them at its first start.`)
       try {
-        const { all } = loadKeys(keys)
-        return well(`${all.map(({ alg }) => alg).join(' and ')}, in ${keys}.`)
+        const { signing } = loadKeys(keys)
+        return well(`${[...new Set(signing.map(({ alg }) => alg))].join(' and ')}, in ${keys}.`)
       } catch (error) {
         return fault((error as Error).message, 'See docs/operations.md, "State, keys and secrets".')
       }
@@ -163,12 +163,11 @@ export const stateChecks: readonly Check[] = [
     run: there((_directory, { config, credentials, now }) => {
       const keys = keysDirectoryOf(config, credentials)
       if (!holdsKeys(keys)) return skipped('There are none yet.')
-      const made = readdirSync(keys)
-        .filter((file) => file.startsWith('signing-'))
-        .map((file) => statSync(join(keys, file)).mtimeMs / 1000)
-      const days = Math.floor((now() - Math.max(...made)) / aDay)
-      const found = days < 1 ? 'Of today.' : `${days} days.`
-      return days > 400 ? warning(found, 'Make new ones: see docs/operations.md, "State, keys and secrets".') : well(found)
+      // One that does not say since when it signs is as old as its file.
+      const ages = loadKeys(keys).signing.map(({ signs_from, file }) => now() - (signs_from || statSync(join(keys, file)).mtimeMs / 1000))
+      const days = Math.floor(Math.min(...ages) / aDay)
+      const found = days < 0 ? 'New ones are published.' : days < 1 ? 'Of today.' : `${days} days.`
+      return days > 400 ? warning(found, 'Make new ones: meshidp keys rotate') : well(found)
     }),
   },
 ]

@@ -95,5 +95,5 @@ export const jwks: Endpoint = {
   methods: ['GET'],
   cost: 'free',
   cors: 'anyone',
-  handle: (deps, request) => answer(request, deps.keys, 'application/jwk-set+json', () => deps.keys.jwks),
+  handle: (deps, request) => answer(request, deps.keys.jwks, 'application/jwk-set+json', () => deps.keys.jwks),
 }

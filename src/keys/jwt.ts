@@ -1,7 +1,8 @@
 /** JSON Web Tokens of our own making: signed here, and recognised here. Synchronous: an ES256 signature takes 20 µs. */
 import { hash, sign, verify } from 'node:crypto'
 import { toConcatenated, toDer } from './ecdsa_signature.ts'
-import type { Algorithm, Keys, SigningKey } from './keyset.ts'
+import type { Keys } from './keyring.ts'
+import type { Algorithm, SigningKey } from './keyset.ts'
 
 /** RFC 9068 §2.1 and OpenID Connect Core §2: what kind of token a header announces. */
 export type TokenType = 'at+jwt' | 'JWT'
@@ -26,31 +27,48 @@ export type Jwts = {
   open: (typ: TokenType, token: string) => Claims | undefined
 }
 
+type Known = {
+  all: readonly SigningKey[]
+  headers: Map<SigningKey, Record<TokenType, string>>
+  byHeader: Record<TokenType, Map<string, SigningKey>>
+  good: Map<string, Claims>
+}
+
+function knownOf(all: readonly SigningKey[]): Known {
+  const known: Known = { all, headers: new Map(), byHeader: { 'at+jwt': new Map(), JWT: new Map() }, good: new Map() }
+  for (const key of all) {
+    known.headers.set(key, { 'at+jwt': headerOf(key, 'at+jwt'), JWT: headerOf(key, 'JWT') })
+    for (const typ of ['at+jwt', 'JWT'] as const) known.byHeader[typ].set(headerOf(key, typ), key)
+  }
+  return known
+}
+
 /**
  * A token is ours only if its header is, letter for letter, one that we write: so no `alg`, `jku`, `jwk` or `crit` of a stranger is ever
  * interpreted (RFC 8725 §3.1). Signatures found good are remembered by digest, the last `remembered` of them; decisions never are.
  */
 export function createJwts(keys: Keys, remembered = 2048): Jwts {
-  const headers = new Map<SigningKey, Record<TokenType, string>>()
-  const byHeader: Record<TokenType, Map<string, SigningKey>> = { 'at+jwt': new Map(), JWT: new Map() }
-  for (const key of keys.all) {
-    headers.set(key, { 'at+jwt': headerOf(key, 'at+jwt'), JWT: headerOf(key, 'JWT') })
-    for (const typ of ['at+jwt', 'JWT'] as const) byHeader[typ].set(headerOf(key, typ), key)
+  let known: Known | undefined
+
+  /** Of the keys that are there now: what a key that is gone has signed is nothing any more, however often it was found good. */
+  function current(): Known {
+    if (known?.all !== keys.all) known = knownOf(keys.all)
+    return known
   }
-  const good = new Map<string, Claims>()
 
   return {
     sign(typ, alg, claims) {
       const key = keys.signing(alg)
-      const signed = `${headers.get(key)?.[typ]}.${encode(claims)}`
+      const signed = `${current().headers.get(key)?.[typ]}.${encode(claims)}`
       const signature = sign('sha256', Buffer.from(signed), key.privateKey)
       return `${signed}.${spelling[alg].out(signature).toString('base64url')}`
     },
 
     open(typ, token) {
+      const { good, byHeader } = current()
       const mark = typ + hash('sha256', token, 'base64url')
-      const known = good.get(mark)
-      if (known) return known
+      const before = good.get(mark)
+      if (before) return before
       const [header, payload, signature, ...more] = token.split('.', 4)
       const key = header === undefined ? undefined : byHeader[typ].get(header)
       if (!key || !payload || !signature || more.length > 0) return undefined

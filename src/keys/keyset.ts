@@ -1,21 +1,27 @@
-/** The signing keys: files of mode 0600 (or systemd credentials), one private JWK each. Never rows, never logged. */
+/** The signing keys as they lie on disk: files of mode 0600 (or systemd credentials), one private JWK each. Never rows, never logged. */
 import { createPrivateKey, createPublicKey, createSecretKey, type JsonWebKey, type KeyObject } from 'node:crypto'
-import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync } from 'node:fs'
+import { dirname, join } from 'node:path'
 import { calculateJwkThumbprint, exportJWK, generateKeyPair } from 'jose'
+import { isUnfinished, syncDirectory, writePrivate } from '../store/private_file.ts'
 
 export const algorithms = ['ES256', 'RS256'] as const
 export type Algorithm = (typeof algorithms)[number]
 
-export type SigningKey = { kid: string; alg: Algorithm; privateKey: KeyObject; publicKey: KeyObject }
+export type SigningKey = {
+  kid: string
+  alg: Algorithm
+  privateKey: KeyObject
+  publicKey: KeyObject
+  /** From when on it signs, seconds; 0 where the file does not say: from the beginning. Until then it is only published. */
+  signs_from: number
+  /** Its name in the directory. */
+  file: string
+}
 
-export type Keys = {
-  /** The key that signs with this algorithm now. */
-  signing: (alg: Algorithm) => SigningKey
-  /** All keys whose signatures are ours. */
-  all: readonly SigningKey[]
-  /** RFC 7517 §5: public members only. */
-  jwks: { keys: Record<string, unknown>[] }
+export type KeySet = {
+  /** In the order in which they sign. */
+  signing: readonly SigningKey[]
   /** The key of the refresh tokens' succession (HMAC-SHA256). */
   succession: KeyObject
 }
@@ -26,28 +32,63 @@ export class KeyError extends Error {
 }
 
 const keyFile = /^signing-.*\.jwk\.json$/
-const successionFile = 'succession.key'
-const publicMembers = ['kty', 'crv', 'x', 'y', 'n', 'e'] as const
+export const successionFile = 'succession.key'
+
+type RandomBytes = (size: number) => Buffer
 
 /**
  * Makes a key for each algorithm and the succession key in `directory` (0700, files 0600). For a new installation only. All of them appear at once: one
- * that was killed in between finds none at its next start, and begins again.
+ * that was killed in between finds none at its next start, and begins again. `now`: seconds.
  */
-export async function makeKeys(directory: string, randomBytes: (size: number) => Buffer): Promise<void> {
+export async function makeKeys(directory: string, now: number, randomBytes: RandomBytes): Promise<void> {
   const unfinished = `${directory}.unfinished`
   rmSync(unfinished, { recursive: true, force: true })
   mkdirSync(unfinished, { recursive: true, mode: 0o700 })
-  for (const alg of algorithms) {
-    const { privateKey } = await generateKeyPair(alg, { extractable: true, modulusLength: 2048 })
-    const jwk = await exportJWK(privateKey)
-    const kid = await calculateJwkThumbprint(jwk)
-    writePrivate(join(unfinished, `signing-${alg.toLowerCase()}-${kid}.jwk.json`), JSON.stringify({ ...jwk, kid, alg, use: 'sig' }))
-  }
-  writePrivate(join(unfinished, successionFile), randomBytes(32).toString('base64url'))
+  for (const alg of algorithms) writeSigningKey(unfinished, await makeSigningKey(alg, now))
+  writeSuccession(unfinished, randomBytes)
   renameSync(unfinished, directory)
+  syncDirectory(dirname(directory))
 }
 
-const writePrivate = (file: string, text: string) => writeFileSync(file, `${text}\n`, { mode: 0o600, flag: 'wx', flush: true })
+/** A new key, in memory only. RFC 7638: its `kid` is its thumbprint. */
+export async function makeSigningKey(alg: Algorithm, signs_from: number): Promise<SigningKey> {
+  const { privateKey } = await generateKeyPair(alg, { extractable: true, modulusLength: 2048 })
+  const jwk = await exportJWK(privateKey)
+  const kid = await calculateJwkThumbprint(jwk)
+  // A command line would take it for an option.
+  if (kid.startsWith('-')) return makeSigningKey(alg, signs_from)
+  return signingKeyOf(createPrivateKey({ key: jwk as JsonWebKey, format: 'jwk' }), { alg, kid, signs_from })
+}
+
+export const signingKeyOf = (
+  privateKey: KeyObject,
+  { kid, alg, signs_from }: Pick<SigningKey, 'kid' | 'alg' | 'signs_from'>,
+): SigningKey => ({
+  kid,
+  alg,
+  privateKey,
+  publicKey: createPublicKey(privateKey),
+  signs_from,
+  file: `signing-${alg.toLowerCase()}-${kid}.jwk.json`,
+})
+
+/** On disk when it returns, in the place of what had the same name. */
+export const writeSigningKey = (directory: string, { kid, alg, privateKey, signs_from, file }: SigningKey): void =>
+  writePrivate(join(directory, file), `${JSON.stringify({ ...privateKey.export({ format: 'jwk' }), kid, alg, use: 'sig', signs_from })}\n`)
+
+/** A new one, on disk when it returns, in the place of the old. */
+export const writeSuccession = (directory: string, randomBytes: RandomBytes): void =>
+  writePrivate(join(directory, successionFile), `${randomBytes(32).toString('base64url')}\n`)
+
+export function removeSigningKey(directory: string, { file }: SigningKey): void {
+  rmSync(join(directory, file), { force: true })
+  syncDirectory(directory)
+}
+
+/** Removes what a change that was cut short has left: half a key, or one that nobody was told of. */
+export function removeUnfinished(directory: string): void {
+  for (const file of readdirSync(directory).filter(isUnfinished)) rmSync(join(directory, file))
+}
 
 /** Whether `directory` holds any key: then it is an installation, and what is missing from it is a fault, not a beginning. */
 export const holdsKeys = (directory: string): boolean =>
@@ -63,18 +104,29 @@ function readPrivate(file: string): string {
   }
 }
 
-/** One file → key. RFC 8725 §3.5: RSA of 2048 bits at least. */
-function readSigningKey(file: string): SigningKey {
+/** What is wrong with `key` for `alg`, as the end of a sentence; undefined where it fits. RFC 8725 §3.5: RSA of 2048 bits at least. */
+export function unfitFor(alg: Algorithm | undefined, { asymmetricKeyType: type, asymmetricKeyDetails: details = {} }: KeyObject) {
+  const fits = {
+    ES256: type === 'ec' && details.namedCurve === 'prime256v1',
+    RS256: type === 'rsa' && (details.modulusLength ?? 0) >= 2048 && (details.publicExponent ?? 0n) >= 65_537n,
+  }
+  return alg !== undefined && fits[alg] ? undefined : 'it must be an EC key on P-256 (ES256), or an RSA key of 2048 bits at least (RS256)'
+}
+
+/** One file → key. */
+function readSigningKey(directory: string, file: string): SigningKey {
+  const path = join(directory, file)
   try {
-    const jwk = jsonOf(readPrivate(file)) as JsonWebKey & { kid: string; alg: Algorithm }
-    const privateKey = createPrivateKey({ key: jwk, format: 'jwk' })
-    const fits = { ES256: jwk.crv === 'P-256', RS256: (privateKey.asymmetricKeyDetails?.modulusLength ?? 0) >= 2048 }[jwk.alg]
-    if (!jwk.kid || !fits) throw new KeyError(`needs a "kid", and an "alg" of ${algorithms.join(' or ')} that fits the key`)
-    return { kid: jwk.kid, alg: jwk.alg, privateKey, publicKey: createPublicKey(privateKey) }
+    const jwk = jsonOf(readPrivate(path)) as JsonWebKey & { kid: string; alg: Algorithm; signs_from?: number }
+    const key = signingKeyOf(createPrivateKey({ key: jwk, format: 'jwk' }), { kid: jwk.kid, alg: jwk.alg, signs_from: jwk.signs_from ?? 0 })
+    const unfit = unfitFor(jwk.alg, key.privateKey)
+    if (!jwk.kid || unfit) throw new KeyError(unfit ?? 'it needs a "kid"')
+    if (!Number.isInteger(key.signs_from)) throw new KeyError('"signs_from" must be whole seconds')
+    return { ...key, file }
   } catch (cause) {
-    if (cause instanceof KeyError && cause.message.includes(file)) throw cause
+    if (cause instanceof KeyError && cause.message.includes(path)) throw cause
     throw new KeyError(
-      `The signing key ${file} cannot be used: ${(cause as Error).message.replace(/\.$/, '')}. Put it back from a backup; a new one would make every token worthless.`,
+      `The signing key ${path} cannot be used: ${(cause as Error).message.replace(/\.$/, '')}. Put it back from a backup; a new one would make every token worthless.`,
       { cause },
     )
   }
@@ -90,32 +142,20 @@ function jsonOf(text: string): unknown {
 }
 
 /** Reads every key of `directory`. Throws KeyError where one is missing, unreadable or readable by others. */
-export function loadKeys(directory: string): Keys {
-  const files = existsSync(directory)
-    ? readdirSync(directory)
-        .filter((file) => keyFile.test(file))
-        .sort()
-    : []
-  const all = files.map((file) => readSigningKey(join(directory, file)))
-  if (new Set(all.map(({ kid }) => kid)).size !== all.length) throw new KeyError(`Two keys in ${directory} share one "kid".`)
-  const signing = Object.fromEntries(
-    algorithms.map((alg) => {
-      const key = all.findLast((one) => one.alg === alg)
-      if (!key) throw new KeyError(`There is no ${alg} signing key in ${directory}. Put it back from a backup.`)
-      return [alg, key]
-    }),
-  ) as Record<Algorithm, SigningKey>
+export function loadKeys(directory: string): KeySet {
+  const files = existsSync(directory) ? readdirSync(directory).filter((file) => keyFile.test(file)) : []
+  const signing = files
+    .map((file) => readSigningKey(directory, file))
+    .sort((a, b) => a.signs_from - b.signs_from || (a.file < b.file ? -1 : 1))
+  if (new Set(signing.map(({ kid }) => kid)).size !== signing.length) throw new KeyError(`Two keys in ${directory} share one "kid".`)
+  for (const alg of algorithms)
+    if (!signing.some((key) => key.alg === alg))
+      throw new KeyError(`There is no ${alg} signing key in ${directory}. Put it back from a backup.`)
 
   const secret = join(directory, successionFile)
   if (!existsSync(secret))
     throw new KeyError(`${secret} is missing. Put it back from a backup; without it refresh tokens cannot be rotated.`)
   const bytes = Buffer.from(readPrivate(secret).trim(), 'base64url')
   if (bytes.length !== 32) throw new KeyError(`${secret} must hold 32 bytes in base64url.`)
-
-  return { signing: (alg) => signing[alg], all, succession: createSecretKey(bytes), jwks: { keys: all.map(publicJwk) } }
-}
-
-function publicJwk({ kid, alg, publicKey }: SigningKey): Record<string, unknown> {
-  const jwk = publicKey.export({ format: 'jwk' }) as Record<string, unknown>
-  return { ...Object.fromEntries(publicMembers.filter((name) => name in jwk).map((name) => [name, jwk[name]])), kid, alg, use: 'sig' }
+  return { signing, succession: createSecretKey(bytes) }
 }

@@ -1,4 +1,5 @@
-import { chmodSync, closeSync, openSync } from 'node:fs'
+import { chmodSync, closeSync, fsyncSync, openSync, renameSync, writeFileSync } from 'node:fs'
+import { basename, dirname, join } from 'node:path'
 
 /**
  * Sees to it that `file` exists and that only its owner can read it (0600); SQLite gives the same mode to `-wal` and `-shm`.
@@ -10,5 +11,29 @@ export function createPrivate(file: string): void {
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error
     chmodSync(file, 0o600)
+  }
+}
+
+/** What a write that was cut short leaves behind: never read, and overwritten by the next one. */
+const unfinishedOf = (file: string): string => join(dirname(file), `.${basename(file)}.unfinished`)
+
+/** Whether this name of a file is that of such a rest. */
+export const isUnfinished = (name: string): boolean => /^\..*\.unfinished$/.test(name)
+
+/** `text` is what `file` (0600) holds, whole or not at all; on disk when this returns. */
+export function writePrivate(file: string, text: string): void {
+  const unfinished = unfinishedOf(file)
+  writeFileSync(unfinished, text, { mode: 0o600, flush: true })
+  renameSync(unfinished, file)
+  syncDirectory(dirname(file))
+}
+
+/** What was made, renamed or removed in `directory` stays so, also where the power fails. */
+export function syncDirectory(directory: string): void {
+  const descriptor = openSync(directory, 'r')
+  try {
+    fsyncSync(descriptor)
+  } finally {
+    closeSync(descriptor)
   }
 }

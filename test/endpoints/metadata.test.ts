@@ -1,12 +1,9 @@
 import assert from 'node:assert/strict'
-import { readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
 import { test } from 'node:test'
-import { exportJWK, generateKeyPair } from 'jose'
 import { metadataPaths } from '../../src/endpoints/metadata.ts'
 import { changedPolicy, wiki } from '../support/example_policy.ts'
 import { until } from '../support/local_api.ts'
-import { type Started, start } from '../support/start.ts'
+import { start } from '../support/start.ts'
 
 const known = ['/.well-known/oauth-authorization-server', '/.well-known/openid-configuration']
 
@@ -238,37 +235,4 @@ test('a policy file that cannot be used leaves the last good one in force, and s
   assert.equal((await alice.signIn(await alice.register(), wiki)).scope, 'wiki:read')
   assert.equal(started.setPolicy(changedPolicy(() => undefined)).ok, true)
   assert.equal((await alice.send('/readyz')).status, 200)
-})
-
-test('OpenID Connect Core §10.1.1: every key is published, the last of its kind signs, and a retired one is good until it is taken away [threats 313]', async (t) => {
-  const first = await start(t)
-  const client = await first.alice.register()
-  const kidOf = (token: string) => JSON.parse(Buffer.from(token.split('.')[0] ?? '', 'base64url').toString()).kid as string
-  const published = async ({ alice }: Started) => ((await alice.send('/jwks')).json().keys as { kid: string }[]).map(({ kid }) => kid)
-  const isGood = async ({ alice }: Started, token: string) =>
-    (await alice.send('/userinfo', { headers: { authorization: `Bearer ${token}` } })).status === 200
-  const old = (await first.alice.signIn(client, { scope: 'openid' })).access_token
-  const keys = join(first.config.state_directory, 'keys')
-  const isOld = (file: string) => file.includes(kidOf(old))
-  const alg = JSON.parse(Buffer.from(old.split('.')[0] ?? '', 'base64url').toString()).alg as string
-  const { privateKey } = await generateKeyPair(alg, { extractable: true, modulusLength: 2048 })
-  const key = JSON.stringify({ ...(await exportJWK(privateKey)), kid: 'next', alg, use: 'sig' })
-  const [waiting, signing] = ['signing-0.jwk.json', 'signing-z.jwk.json'].map((name) => join(keys, name)) as [string, string]
-
-  writeFileSync(waiting, key, { mode: 0o600 })
-  const second = await first.restart()
-  assert.deepEqual((await published(second)).includes('next'), true, 'published before it signs')
-  assert.equal(kidOf((await second.alice.signIn(client, { scope: 'openid' })).access_token), kidOf(old))
-
-  renameSync(waiting, signing)
-  const third = await second.restart()
-  const fresh = (await third.alice.signIn(client, { scope: 'openid' })).access_token
-  assert.equal(kidOf(fresh), 'next')
-  assert.ok((await published(third)).includes(kidOf(old)))
-  assert.deepEqual([await isGood(third, old), await isGood(third, fresh)], [true, true])
-
-  for (const file of readdirSync(keys).filter(isOld)) rmSync(join(keys, file))
-  const fourth = await third.restart()
-  assert.equal((await published(fourth)).includes(kidOf(old)), false)
-  assert.deepEqual([await isGood(fourth, old), await isGood(fourth, fresh)], [false, true])
 })
