@@ -43,5 +43,8 @@ test('meshidp keys: shown, rotated, imported and retired, with a daemon and with
   rmSync(state, { recursive: true })
   const fixed = await meshidp(t, ['keys', 'rotate', '--config', configFile], { env: { CREDENTIALS_DIRECTORY: credentials } }).ended
   assert.equal(fixed.code, 1)
-  assert.equal(fixed.stderr, `meshidp: The keys are in ${credentials}, which systemd fills. Change its credentials, and restart the daemon.\n`)
+  assert.equal(
+    fixed.stderr,
+    `meshidp: The keys are in ${credentials}, which systemd fills. Change its credentials, and restart the daemon.\n`,
+  )
 })

@@ -13,7 +13,11 @@ const rotations = 4
 test('keys rotate under load: no token fails, neither where keys are kept for a while nor here, and whoever is served does not notice [threats 497]', async (t) => {
   const installation = await install(t, {
     policy,
-    config: { keys: { rotate_every: 0, publish_ahead: 3 }, limits: { ...unhurried, per_principal: { rate: 1e9, burst: 1e9 } }, log_level: 'info' },
+    config: {
+      keys: { rotate_every: 0, publish_ahead: 3 },
+      limits: { ...unhurried, per_principal: { rate: 1e9, burst: 1e9 } },
+      log_level: 'info',
+    },
   })
   const daemon = await installation.serve()
   const alice = installation.at('127.0.0.2')

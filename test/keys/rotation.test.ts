@@ -183,7 +183,10 @@ test('RFC 8725 §3.2, §3.5: a key that was made elsewhere is taken as a JWK or 
   assert.deepEqual(await keys(started, 'list'), before)
   const policy = readFileSync(started.config.policy_file, 'utf8')
   for (const signing_alg of ['HS256', 'none', 'PS256', 'RS1'])
-    assert.equal(started.setPolicy(changedPolicy(({ resources }) => Object.assign(resources['resource:wiki'] ?? {}, { signing_alg }))).ok, false)
+    assert.equal(
+      started.setPolicy(changedPolicy(({ resources }) => Object.assign(resources['resource:wiki'] ?? {}, { signing_alg }))).ok,
+      false,
+    )
   started.setPolicy(policy)
 
   await keys(started, 'import', { text: JSON.stringify(jwk) })
