@@ -53,7 +53,7 @@ test('keys rotate under load: no token fails, neither where keys are kept for a 
   }
   done = true
   await Promise.all([working, fetching])
-  const verified = signedBy.values().reduce((sum, count) => sum + count, 0)
+  const verified = [...signedBy.values()].reduce((sum, count) => sum + count, 0)
   t.diagnostic(`${verified} tokens, ${Math.round((1000 * verified) / (performance.now() - since))} a second, of ${signedBy.size} keys`)
   assert.equal(signedBy.size, rotations + 1)
   for (const count of signedBy.values()) assert.ok(count > 20, 'each of them signed')

@@ -7,7 +7,7 @@ import { createLocalJWKSet, decodeProtectedHeader, type JSONWebKeySet, jwtVerify
 import { ask } from '../../src/cli/ask.ts'
 import type { ShownKey } from '../../src/keys/keyring.ts'
 import { afterlife } from '../../src/keys/rotation.ts'
-import { changedPolicy, grafanaCallback, policyClient, wiki } from '../support/example_policy.ts'
+import { changedPolicy, grafanaCallback, policyClient } from '../support/example_policy.ts'
 import type { Tokens } from '../support/person.ts'
 import { type Started, start } from '../support/start.ts'
 
