@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { chmodSync, readdirSync, rmSync, utimesSync, writeFileSync } from 'node:fs'
+import { chmodSync, readdirSync, readFileSync, rmSync, utimesSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { suite, type TestContext, test } from 'node:test'
@@ -79,7 +79,13 @@ const breakages: readonly Breakage[] = [
   file('a key that is missing', 'keys', 'fault', /There is no ES256 signing key/, (started) => rmSync(keyOf(started))),
   file('keys that are old', 'key_age', 'warning', /^\d{3} days\.$/, (started) => {
     const keys = join(started.config.state_directory, 'keys')
-    for (const name of readdirSync(keys)) utimesSync(join(keys, name), 0, started.clock.now() - 500 * 86_400)
+    const old = started.clock.now() - 500 * 86_400
+    // One says since when it signs; the other is as old as its file.
+    for (const [at, name] of readdirSync(keys).entries()) {
+      const path = join(keys, name)
+      writeFileSync(path, readFileSync(path, 'utf8').replace(/"signs_from":\d+/, `"signs_from":${at === 0 ? old : 0}`))
+      utimesSync(path, 0, old)
+    }
   }),
   file('a database that is damaged', 'database', 'fault', /malformed|not a database/, (started) => {
     writeFileSync(database(started), 'no database')
