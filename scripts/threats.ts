@@ -278,7 +278,6 @@ export const areas: readonly Area[] = [
   },
   {
     title: 'K. Identity on the mesh',
-    waits: 'the laboratory with a real mesh',
     cases: {
       319: 'A mesh service that is down or talks nonsense is 503, and recovers.',
       320: 'Answers of odd shape are nobody; large numbers stay exact.',

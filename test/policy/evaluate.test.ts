@@ -878,3 +878,16 @@ test('the example policy: engineers in, the others as it says', () => {
   const ci = { app: 'client_credentials', principal: tagged('tag:ci'), client: stranger, resource: 'resource:wiki', scopes: [] } as const
   assert.partialDeepStrictEqual(evaluate(example, ci), { scopes: ['wiki:read'], limits: { access_token_ttl: 600 } })
 })
+
+test('a list of groups that leaves one out proves nothing: it takes away no group of the file, and no selector says "not in" [threats 359]', () => {
+  const rule = '"authorize": [{ "scopes": ["read"], "clients": ["*"] }]'
+  const given = policy(grant('group:eng', 'resource:open', rule))
+  for (const groups of [null, [], ['group:sre']])
+    assert.equal(evaluate(given, authorize({ principal: user('alice@example.com', { groups }) })).allowed, true)
+  for (const negative of ['!group:eng', '-group:eng', 'not:group:eng', 'group:!eng']) {
+    const compiled =
+      compile(`{ "groups": { "group:eng": ["a@example.com"] }, "resources": { "resource:open": { "uri": "https://open", "scopes": ["read"] } },
+      "grants": [${grant(negative, 'resource:open', rule)}] }`)
+    assert.equal(compiled.ok, false, negative)
+  }
+})
