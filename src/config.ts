@@ -73,6 +73,13 @@ export const configSchema = z.strictObject({
         .describe(
           'Only for `identity: serve`: the unix socket that "tailscale serve" forwards to. Made with mode 0600. Without it: `http.sock` in `runtime_directory`.',
         ),
+      socket_group: z
+        .string()
+        .regex(/^[A-Za-z_][A-Za-z0-9_-]{0,31}$|^\d{1,9}$/, { error: 'must be the name of a group of this machine, or its number' })
+        .optional()
+        .describe(
+          'Only for `identity: serve`: a group that may connect to that socket too (mode 0660), where tailscaled runs neither as root nor as this user. Who is in it can say who they are.',
+        ),
       tls_certificate_file: z
         .string()
         .optional()

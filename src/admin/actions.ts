@@ -287,6 +287,9 @@ export async function runAction(deps: AdminDeps, name: string, input: unknown): 
   if (!found) throw new OAuthError('not_found', `There is no action ${name}.`)
   const parsed = found.input.safeParse(input ?? {})
   if (!parsed.success)
-    throw new OAuthError('invalid_request', parsed.error.issues.map((issue) => `${issue.path.join('.')}: ${issue.message}`).join('; '))
+    throw new OAuthError(
+      'invalid_request',
+      parsed.error.issues.map(({ path, message }) => (message.endsWith('.') ? message : `${path.join('.')}: ${message}`)).join('; '),
+    )
   return found.run(deps, parsed.data)
 }

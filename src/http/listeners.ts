@@ -1,5 +1,5 @@
 /** Where the application listens: only where the mesh (or this very machine) can reach it, never on the wildcard address. */
-import { chmodSync, readFileSync, rmSync, statSync } from 'node:fs'
+import { chmodSync, chownSync, readFileSync, rmSync, statSync } from 'node:fs'
 import type { Server as HttpServer, RequestListener, ServerResponse } from 'node:http'
 import { type ListenOptions, Server as NetServer, type Socket } from 'node:net'
 import { performance } from 'node:perf_hooks'
@@ -79,12 +79,12 @@ function limitConnections(server: HttpServer, connecting: Rate): void {
 
 const isLoopback = (host: string) => host === 'localhost' || host === '::1' || /^127(?:\.\d{1,3}){3}$/.test(host)
 
+/** `group`: who else may open a unix socket. */
+type Place = ListenOptions & { group?: string | undefined }
+
 /** The places that this configuration asks for. `tun`: one for each mesh address that the node has now. Throws ConfigError. */
-function places(
-  { listen, development }: Config,
-  { strategy, addresses }: { strategy: string; addresses: readonly string[] },
-): ListenOptions[] {
-  if (strategy === 'serve') return [{ path: listen.socket }]
+function places({ listen, development }: Config, { strategy, addresses }: { strategy: string; addresses: readonly string[] }): Place[] {
+  if (strategy === 'serve') return [{ path: listen.socket, group: listen.socket_group }]
   if (development || strategy === 'userspace') {
     const host = listen.host ?? '127.0.0.1'
     if (!isLoopback(host))
@@ -217,7 +217,7 @@ function nameOf(server: HttpServer): string {
       : ''
 }
 
-function opened(server: HttpServer, place: ListenOptions | { fd: number }): Promise<void> {
+function opened(server: HttpServer, place: Place | { fd: number }): Promise<void> {
   const listening = () =>
     new Promise<void>((resolve, reject) => {
       server.once('error', reject)
@@ -226,7 +226,7 @@ function opened(server: HttpServer, place: ListenOptions | { fd: number }): Prom
         resolve()
       })
     })
-  return !('path' in place) || place.path === undefined ? listening() : onSocket(place.path, listening)
+  return !('path' in place) || place.path === undefined ? listening() : onSocket(place.path, listening, place.group)
 }
 
 /** Whether a connection came in where this node may be reached: at one of its own mesh addresses, on loopback where that is asked for, or by a unix socket. */
@@ -246,15 +246,27 @@ function unheardOf(config: Config, { strategy, addresses, running }: MeshStatus,
   return `Nobody listens on ${missing.join(', ')}, where this node can be reached now. Run: meshidp service install; systemctl restart meshidp.socket meshidp.service`
 }
 
+/** The number of a group, as /etc/group has it. Throws ConfigError. */
+function groupId(group: string): number {
+  if (/^\d+$/.test(group)) return Number(group)
+  const [, id] = new RegExp(`^${group}:[^:]*:(\\d+):`, 'm').exec(readFileSync('/etc/group', 'utf8')) ?? []
+  if (id === undefined) throw new ConfigError(`"listen.socket_group" is ${group}, and this machine has no such group.`)
+  return Number(id)
+}
+
 /**
- * Listens (`listening`) on a unix socket that nobody but this user can open. One that a killed daemon left behind is replaced: the state's lock is ours by
+ * Listens (`listening`) on a unix socket that nobody but this user, and `group` where there is one, can open. One that a killed daemon left behind is replaced: the state's lock is ours by
  * now, so nobody listens there. Throws ConfigError.
  */
-export async function onSocket(path: string, listening: () => Promise<unknown>): Promise<void> {
+export async function onSocket(path: string, listening: () => Promise<unknown>, group?: string): Promise<void> {
   try {
     if (statSync(path, { throwIfNoEntry: false })?.isSocket()) rmSync(path)
     await listening()
     chmodSync(path, 0o600)
+    if (group !== undefined) {
+      chownSync(path, -1, groupId(group))
+      chmodSync(path, 0o660)
+    }
   } catch (cause) {
     throw inWords(cause as NodeJS.ErrnoException, path, socketSentences)
   }
