@@ -34,8 +34,8 @@ async function systemd(terminal: Terminal, program: string, ...args: readonly st
 }
 
 /** What is to be listened on, as the mesh and the configuration say now. Throws Unavailable, Refused. */
-async function listenOf({ listen, mesh }: Config): Promise<Pick<Place, 'listen' | 'identity'>> {
-  if (mesh.identity === 'serve') return { identity: 'serve', listen: [listen.socket] }
+async function listenOf({ listen, mesh }: Config): Promise<Omit<Place, 'program'>> {
+  if (mesh.identity === 'serve') return { identity: 'serve', listen: [listen.socket], group: listen.socket_group }
   const api = openLocalApi({ socket: mesh.socket })
   try {
     const { TUN, Self } = await api.status({ peers: false })

@@ -153,6 +153,19 @@ export async function listen(app: FastifyInstance, config: LiveConfig, { identit
     if (mesh.running) for (const name of open.keys()) if (!wanted.has(name)) leave(name)
   }
 
+  /** One that somebody else opened, who may have bound it to more than this node's addresses. */
+  async function openGiven(fd: number): Promise<void> {
+    const server = make()
+    server.on('connection', (socket: Socket) => {
+      if (!isOurs(socket, config, identity)) socket.destroy()
+    })
+    await opened(server, { fd }).catch((cause) => {
+      throw new ConfigError(`The socket that systemd opened (descriptor ${fd}) cannot be listened on: ${cause.message}`, { cause })
+    })
+    open.set(nameOf(server), server)
+    log.info({ address: nameOf(server) }, `listening on ${nameOf(server)}, which systemd opened`)
+  }
+
   function leave(name: string): void {
     const going = closeGracefully(open.get(name) as HttpServer).finally(() => leaving.delete(going))
     leaving.add(going)
@@ -170,19 +183,13 @@ export async function listen(app: FastifyInstance, config: LiveConfig, { identit
 
   if (identity.status().strategy === 'userspace' && !tls && new URL(config.issuer).protocol === 'https:')
     log.warn({}, `${config.issuer} is https, and only plain http is spoken here. ${howToGetCertificate(config)}`)
-  for (const fd of sockets) {
-    const server = make()
-    // Whoever bound it may have bound more than this node's addresses.
-    server.on('connection', (socket: Socket) => {
-      if (!isOurs(socket, config, identity)) socket.destroy()
-    })
-    await opened(server, { fd }).catch((cause) => {
-      throw new ConfigError(`The socket that systemd opened (descriptor ${fd}) cannot be listened on: ${cause.message}`, { cause })
-    })
-    open.set(nameOf(server), server)
-    log.info({ address: nameOf(server) }, `listening on ${nameOf(server)}, which systemd opened`)
+  try {
+    await openAll()
+    for (const fd of sockets) await openGiven(fd)
+  } catch (error) {
+    await Promise.all([...open.values()].map((server) => closeGracefully(server)))
+    throw error
   }
-  await openAll()
   schedule()
   return {
     addresses: () => [...open.values()].map((server) => nameOf(server)),

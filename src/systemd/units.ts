@@ -7,6 +7,8 @@ export type Place = {
   listen: readonly string[]
   /** How callers are known; with `userspace` the service must see which user opened a connection. */
   identity: 'tun' | 'userspace' | 'serve'
+  /** With `serve`: who else may connect to the unix socket, such as the group that tailscaled runs as. */
+  group?: string | undefined
 }
 
 /** Unit name → its text. */
@@ -15,6 +17,7 @@ export type Units = ReadonlyMap<string, string>
 const socketUnit = ({
   listen,
   identity,
+  group,
 }: Place): string => `# The sockets, open also while the service is not there: a restart refuses no connection, and no capability is needed for a low port.
 # "meshidp service install" writes an address of this node in the mesh into each ListenStream=. When the node gets others, run it again.
 [Unit]
@@ -24,7 +27,7 @@ Description=Sockets of meshidp
 ${listen.map((where) => `ListenStream=${where}`).join('\n')}
 ${
   identity === 'serve'
-    ? '# Only root, whom tailscaled runs as, may connect: who can write here can say who they are.\nSocketMode=0600'
+    ? `# Only root${group === undefined ? '' : ` and the group ${group}`}, whom tailscaled runs as, may connect: who can write here can say who they are.\n${group === undefined ? 'SocketMode=0600' : `SocketGroup=${group}\nSocketMode=0660`}`
     : '# The mesh may come up later than this socket.\nFreeBind=yes'
 }
 

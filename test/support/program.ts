@@ -32,6 +32,8 @@ export type Surroundings = {
   env?: Record<string, string | undefined>
   /** Signals reach all that it starts, as those of a terminal do. */
   group?: boolean
+  /** Descriptors of this process that become 3, 4, … of that one. */
+  fds?: readonly number[]
 }
 
 /** Starts `command`; it does not outlive the test. The variables that make a child of the test runner of it are left out. */
@@ -39,10 +41,10 @@ export function spawned(
   t: TestContext,
   command: string,
   args: readonly string[],
-  { cwd = repository, env = {}, group = false }: Surroundings = {},
+  { cwd = repository, env = {}, group = false, fds = [] }: Surroundings = {},
 ): Running {
   const { NODE_TEST_CONTEXT: _, NODE_OPTIONS: __, ...inherited } = process.env
-  const child = spawn(command, args, { cwd, env: { ...inherited, ...env }, stdio: ['ignore', 'pipe', 'pipe'], detached: group })
+  const child = spawn(command, args, { cwd, env: { ...inherited, ...env }, stdio: ['ignore', 'pipe', 'pipe', ...fds], detached: group })
   const signalled = (signal: NodeJS.Signals) => {
     if (group && child.pid !== undefined && child.exitCode === null && child.signalCode === null) process.kill(-child.pid, signal)
     else child.kill(signal)
@@ -51,7 +53,7 @@ export function spawned(
   const texts = { stdout: '', stderr: '' }
   const heard = new Set<() => void>()
   for (const name of ['stdout', 'stderr'] as const)
-    child[name].setEncoding('utf8').on('data', (text: string) => {
+    child[name]?.setEncoding('utf8').on('data', (text: string) => {
       texts[name] += text
       for (const listener of heard) listener()
     })
