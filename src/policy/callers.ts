@@ -1,8 +1,9 @@
 /** Whom a comparison of policies is about: everybody whom the files name, one for each kind of people whom they don't, and whoever was seen. */
+
+import { readHujson } from '../hujson/read.ts'
 import type { Principal } from '../oauth/principal.ts'
 import { type Caller, personCalled, type Touched, taggedNode } from './access.ts'
 import { policyDocument } from './document.ts'
-import { readHujson } from './hujson.ts'
 import type { Policy } from './policy.ts'
 import { missingPosture } from './posture.ts'
 import { groupsOf, principalKeys, workloadKeys } from './principal_keys.ts'

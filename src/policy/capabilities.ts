@@ -1,12 +1,13 @@
 /** Capabilities: each compiled onto its shelf, one rule a target. What it names must exist there. */
+
+import { didYouMean, type Hint } from '../hujson/nearest.ts'
+import { type Path, quote } from '../hujson/read.ts'
+import type { Report } from '../hujson/report.ts'
 import type { App, Capability } from './document.ts'
 import type { Groups } from './groups.ts'
-import { type Path, quote } from './hujson.ts'
 import { identityScopes, isIdentityScope } from './identity_scopes.ts'
 import { defaults, defaultTerms, type Terms } from './limits.ts'
-import { didYouMean, type Hint } from './nearest.ts'
 import type { Resource } from './policy.ts'
-import type { Report } from './report.ts'
 import { type ClientCondition, type Engine, type Grant, type Rules, shelve } from './rules.ts'
 import { foldAscii, parseSelector, registered, type Selector } from './selector.ts'
 

@@ -1,10 +1,11 @@
 /** The file's `clients`: software known in advance. */
+
+import { didYouMean } from '../hujson/nearest.ts'
+import { type Path, quote } from '../hujson/read.ts'
+import type { Report } from '../hujson/report.ts'
 import { isUriText, splitUri } from '../oauth/uri_text.ts'
 import type { ClientEntry, PolicyDocument } from './document.ts'
-import { type Path, quote } from './hujson.ts'
-import { didYouMean } from './nearest.ts'
 import type { PolicyClient, Resource } from './policy.ts'
-import type { Report } from './report.ts'
 
 /** By client_id. Reports URIs that are none, secrets in the wrong place, unknown default resources, and two clients with one client_id. */
 export function compileClients(

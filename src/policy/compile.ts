@@ -1,15 +1,17 @@
 /** Text in; a policy, or what is wrong with it, out. */
 import { hash } from 'node:crypto'
+import type { Problem } from '../hujson/problem.ts'
+import { readHujson } from '../hujson/read.ts'
+import { newReport } from '../hujson/report.ts'
+import { reportSchemaIssues } from '../hujson/schema_problems.ts'
 import { compileClients } from './clients.ts'
+import { exampleOf } from './descriptions.ts'
 import { policyDocument } from './document.ts'
 import { compileGrants } from './grants.ts'
 import { compileGroups } from './groups.ts'
-import { readHujson } from './hujson.ts'
-import type { Compiled, Problem } from './policy.ts'
-import { newReport } from './report.ts'
+import type { Compiled } from './policy.ts'
 import { compileResources } from './resources.ts'
 import type { Engine } from './rules.ts'
-import { reportSchemaIssues } from './schema_problems.ts'
 
 /**
  * Compiles a policy file. Never throws: whatever is wrong with `text` comes back as problems, in the order of the file. First the text
@@ -22,7 +24,7 @@ export function compile(text: string): Compiled {
 
   const parsed = policyDocument.safeParse(read.hujson.value)
   if (!parsed.success) {
-    reportSchemaIssues(report, parsed.error.issues, read.hujson.value, policyDocument)
+    reportSchemaIssues(report, parsed.error.issues, { value: read.hujson.value, schema: policyDocument, whole: 'the policy', exampleOf })
     return { ok: false, problems: inOrder(report.problems) }
   }
 

@@ -257,3 +257,10 @@ export function teachingOf(path: readonly (string | number)[]): Teaching | undef
   }
   return last ? descriptions[keys] : undefined
 }
+
+/** What may stand there, where that is short: `For example "15m".` */
+export function exampleOf(path: readonly (string | number)[]): string | undefined {
+  const [example] = teachingOf(path)?.examples ?? []
+  const shown = example === undefined ? '' : JSON.stringify(example)
+  return shown.length > 0 && shown.length <= 60 ? `For example ${shown}.` : undefined
+}

@@ -1,8 +1,10 @@
 /** Grants with an end: said before it comes, so that nobody is surprised by it. */
+
+import type { Problem } from '../hujson/problem.ts'
+import { readHujson } from '../hujson/read.ts'
+import { newReport } from '../hujson/report.ts'
 import { policyDocument } from './document.ts'
-import { readHujson } from './hujson.ts'
-import type { Policy, Problem } from './policy.ts'
-import { newReport } from './report.ts'
+import type { Policy } from './policy.ts'
 
 /** So long before its end a grant is spoken of, in seconds. */
 const ahead = 30 * 86_400

@@ -1,8 +1,8 @@
 /** An answer with its reasons: `evaluate`, asked of the whole and of each scope alone. Nothing is decided here. */
 
+import type { Place } from '../hujson/read.ts'
 import type { Principal } from '../oauth/principal.ts'
 import { evaluate } from './evaluate.ts'
-import type { Place } from './hujson.ts'
 import type { Terms } from './limits.ts'
 import type { Policy } from './policy.ts'
 import { groupSources, groupsOf } from './principal_keys.ts'

@@ -3,8 +3,8 @@
  * order. A list or an object that stands on one line stays there while it fits; any other gets a line for each of its items.
  */
 import { createScanner } from 'jsonc-parser'
-import { readHujson } from './hujson.ts'
-import type { Problem } from './policy.ts'
+import type { Problem } from '../hujson/problem.ts'
+import { readHujson } from '../hujson/read.ts'
 
 /** What would be longer, with its comma, gets several lines. */
 const width = 140

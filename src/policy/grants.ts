@@ -1,9 +1,10 @@
 /** Grants: what each names must exist, each capability must be able to mean something, and none may mean more than it says. */
+
+import { didYouMean } from '../hujson/nearest.ts'
+import { type Path, quote } from '../hujson/read.ts'
 import { compilers, type Defined, type Fault, type Here, type Scene, undefinedFault } from './capabilities.ts'
 import type { App, GrantEntry, PolicyDocument } from './document.ts'
 import { warnOfLogin } from './groups.ts'
-import { type Path, quote } from './hujson.ts'
-import { didYouMean } from './nearest.ts'
 import { compilePosture } from './posture.ts'
 import { type Engine, type Grant, newShelves } from './rules.ts'
 import { parseSelector, registered, type Selector, type SelectorKind } from './selector.ts'

@@ -1,8 +1,9 @@
 /** Who is in which group: those of the file, nested, and the names that only the mesh fills. */
+
+import { didYouMean } from '../hujson/nearest.ts'
+import { type Path, quote } from '../hujson/read.ts'
+import type { Report } from '../hujson/report.ts'
 import type { PolicyDocument } from './document.ts'
-import { type Path, quote } from './hujson.ts'
-import { didYouMean } from './nearest.ts'
-import type { Report } from './report.ts'
 import { parseSelector } from './selector.ts'
 
 export type Groups = {

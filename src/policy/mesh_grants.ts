@@ -1,13 +1,14 @@
 /** Grants that the mesh brings along with a caller: `CapMap` of whois, under the one capability name that the policy file says. */
 import { hash } from 'node:crypto'
+import { type Path, quote } from '../hujson/read.ts'
+import type { Report } from '../hujson/report.ts'
+import { reportSchemaIssues } from '../hujson/schema_problems.ts'
 import type { Principal } from '../oauth/principal.ts'
+import { exampleOf } from './descriptions.ts'
 import { type App, meshGrant } from './document.ts'
 import { compileGrant } from './grants.ts'
-import { type Path, quote } from './hujson.ts'
 import type { Policy } from './policy.ts'
-import type { Report } from './report.ts'
 import { type Engine, type Grant, newShelves, type Rules, type Shelf, type Shelves, shelve } from './rules.ts'
-import { reportSchemaIssues } from './schema_problems.ts'
 import { callerKey } from './selector.ts'
 
 /** What one caller's values come to. `grants`: the entries that mean something, by their index; `faults`: why others give nothing, each a sentence. */
@@ -87,7 +88,7 @@ function compileEntry(
 ): { grant: Grant; shelves: Shelves } | null {
   const parsed = meshGrant.safeParse(value)
   if (!parsed.success) {
-    reportSchemaIssues(report, parsed.error.issues, value, meshGrant, 'the entry')
+    reportSchemaIssues(report, parsed.error.issues, { value, schema: meshGrant, whole: 'the entry', exampleOf })
     return null
   }
   if (parsed.data.app.admin && !admin)

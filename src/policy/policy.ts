@@ -1,10 +1,5 @@
 /** What a policy file becomes: a compiled policy, or problems. */
-
-/**
- * A mistake in a policy file, where it is (line and column from 1; a column is a UTF-16 code unit), a sentence, and perhaps a second
- * sentence that says what was meant: `Did you mean "group:eng"?`
- */
-export type Problem = { line: number; column: number; severity: 'error' | 'warning'; message: string; hint?: string }
+import type { Problem } from '../hujson/problem.ts'
 
 export type Resource = {
   name: string // "resource:wiki"

@@ -1,8 +1,9 @@
 /** What a grant demands of the caller's node, of what whois says of it. */
+
+import type { Path } from '../hujson/read.ts'
+import type { Report } from '../hujson/report.ts'
 import type { Principal } from '../oauth/principal.ts'
 import type { GrantEntry } from './document.ts'
-import type { Path } from './hujson.ts'
-import type { Report } from './report.ts'
 import { foldAscii } from './selector.ts'
 
 /** One condition: whether it holds, and in words what it wants, as what follows "a node". */

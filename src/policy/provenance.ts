@@ -1,6 +1,7 @@
 /** Why an answer is yes: which grants gave it, by which of their selectors, and who says so. For `explain`; nothing is decided here. */
+
+import { type Hujson, type Place, readHujson } from '../hujson/read.ts'
 import type { Principal } from '../oauth/principal.ts'
-import { type Hujson, type Place, readHujson } from './hujson.ts'
 import { meshGrantsOf } from './mesh_grants.ts'
 import type { Policy } from './policy.ts'
 import { missingPosture } from './posture.ts'

@@ -1,9 +1,9 @@
 /** Questions in the words of the policy file: those of its tests, and of the command line. */
 import { isIP } from 'node:net'
+import { type Path, quote } from '../hujson/read.ts'
 import type { MeshNode, NodePrincipal, Principal } from '../oauth/principal.ts'
 import { isRedirectHost } from './capabilities.ts'
 import type { TestEntry } from './document.ts'
-import { type Path, quote } from './hujson.ts'
 import { identityScopes } from './identity_scopes.ts'
 import { meshGrantFaults } from './mesh_grants.ts'
 import type { Policy } from './policy.ts'

@@ -1,10 +1,11 @@
 /** The file's `resources`: what tokens are for. */
+
+import { didYouMean } from '../hujson/nearest.ts'
+import { type Path, quote } from '../hujson/read.ts'
+import type { Report } from '../hujson/report.ts'
 import type { PolicyDocument } from './document.ts'
-import { type Path, quote } from './hujson.ts'
 import { isIdentityScope } from './identity_scopes.ts'
-import { didYouMean } from './nearest.ts'
 import type { Resource } from './policy.ts'
-import type { Report } from './report.ts'
 
 /** By name. Reports URIs that are none (RFC 8707 §2), two resources at one URI, two defaults, scopes that are the identity's. */
 export function compileResources(document: PolicyDocument, report: Report): Map<string, Resource> {

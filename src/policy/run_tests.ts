@@ -1,11 +1,13 @@
 /** The document's own tests, each asked of the one engine. A policy that fails them is not to be loaded. */
+
+import { didYouMean } from '../hujson/nearest.ts'
+import type { Problem } from '../hujson/problem.ts'
+import { type Hujson, type Path, type Place, readHujson } from '../hujson/read.ts'
+import { mostProblems, newReport } from '../hujson/report.ts'
 import { policyDocument, type TestEntry } from './document.ts'
 import { evaluate } from './evaluate.ts'
-import { type Hujson, type Path, type Place, readHujson } from './hujson.ts'
-import { didYouMean } from './nearest.ts'
-import type { Policy, Problem } from './policy.ts'
+import type { Policy } from './policy.ts'
 import { namesOf, questionOf, unknownFacts } from './question.ts'
-import { mostProblems, newReport } from './report.ts'
 import { registered } from './selector.ts'
 import type { Allowed, Denied, Verdict } from './verdict.ts'
 

@@ -1,7 +1,8 @@
 /** The words that name people, machines and software in a policy: design and document say "selector". */
+
+import { didYouMean, type Hint } from '../hujson/nearest.ts'
+import { codePoint, quote } from '../hujson/read.ts'
 import { type Prefix, parsePrefix } from './address.ts'
-import { codePoint, quote } from './hujson.ts'
-import { didYouMean, type Hint } from './nearest.ts'
 
 /**
  * One selector. `key` is what it is looked up by: its kind and its value, so that no login name can pose as a group (on headscale a

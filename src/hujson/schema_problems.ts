@@ -1,8 +1,7 @@
 /** What zod finds, told in words: where it is, what was expected, and which key was perhaps meant. */
 import type * as z from 'zod'
-import { teachingOf } from './descriptions.ts'
-import { type Path, quote } from './hujson.ts'
 import { didYouMean } from './nearest.ts'
+import { type Path, quote } from './read.ts'
 import type { Report } from './report.ts'
 
 type Issue = z.core.$ZodIssue
@@ -18,8 +17,21 @@ const typeNames = new Map([
   ['null', 'null'],
 ])
 
-/** @param root the value that was parsed; @param schema what it was parsed with; @param whole what a sentence calls the root */
-export function reportSchemaIssues(report: Report, issues: readonly Issue[], root: unknown, schema: z.ZodType, whole = 'the policy'): void {
+/** What the issues are about. */
+export type Parsed = {
+  value: unknown
+  schema: z.ZodType
+  /** What a sentence calls the whole, such as "the policy". */
+  whole: string
+  /** A second sentence that shows what may stand at a path. */
+  exampleOf?: (path: Path) => string | undefined
+  /** The sentence for an issue that does not carry its own; `name`: what the sentence calls the value. */
+  sentenceOf?: (issue: Issue, name: string, given: string) => string
+}
+
+/** Reports each issue where it is. */
+export function reportSchemaIssues(report: Report, issues: readonly Issue[], parsed: Parsed): void {
+  const { value: root, schema, whole, exampleOf, sentenceOf } = parsed
   for (const issue of issues) {
     const path = issue.path as Path
     if (issue.code === 'unrecognized_keys') {
@@ -33,7 +45,7 @@ export function reportSchemaIssues(report: Report, issues: readonly Issue[], roo
       }
     } else if (issue.code === 'invalid_type') {
       const given = valueAt(root, path)
-      report.error(path, typeSentence(path, issue.expected, given, whole), given === undefined ? {} : { hint: exampleOf(path) })
+      report.error(path, typeSentence(path, issue.expected, given, whole), given === undefined ? {} : { hint: () => exampleOf?.(path) })
     } else if (issue.code === 'invalid_value') {
       const given = valueAt(root, path)
       if (given === undefined) report.error(path, typeSentence(path, '', undefined, whole))
@@ -44,7 +56,7 @@ export function reportSchemaIssues(report: Report, issues: readonly Issue[], roo
       }
     } else if (issue.code === 'invalid_union' && nearestBranch(issue)) {
       const nested = nearestBranch(issue) ?? []
-      reportSchemaIssues(report, nested.map((each) => ({ ...each, path: [...issue.path, ...each.path] })) as Issue[], root, schema, whole)
+      reportSchemaIssues(report, nested.map((each) => ({ ...each, path: [...issue.path, ...each.path] })) as Issue[], parsed)
     } else if (issue.code === 'invalid_key') {
       report.error(path, `${quote(String(path.at(-1)))}: ${issue.issues[0]?.message ?? issue.message}`, { at: 'key' })
     } else if (issue.code === 'too_big' && 'note' in issue && issue.note === 'Integers must be within the safe integer range.') {
@@ -52,7 +64,7 @@ export function reportSchemaIssues(report: Report, issues: readonly Issue[], roo
     } else if (valueAt(root, path) === undefined) {
       report.error(path, typeSentence(path, '', undefined, whole))
     } else {
-      report.error(path, issue.message) // all others carry their sentence in the schema
+      report.error(path, sentenceOf?.(issue, capital(nameOf(path, whole)), shown(valueAt(root, path))) ?? issue.message)
     }
   }
 }
@@ -61,13 +73,6 @@ export function reportSchemaIssues(report: Report, issues: readonly Issue[], roo
 function nearestBranch({ errors }: Extract<Issue, { code: 'invalid_union' }>): readonly Issue[] | null {
   const [branch, ...others] = errors.filter((issues) => issues.every((issue) => issue.path.length > 0 || issue.code !== 'invalid_type'))
   return branch && others.length === 0 ? (branch as Issue[]) : null
-}
-
-/** What may stand there, where that is short: `For example "15m".` */
-const exampleOf = (path: Path) => () => {
-  const [example] = teachingOf(path)?.examples ?? []
-  const shown = example === undefined ? '' : JSON.stringify(example)
-  return shown.length > 0 && shown.length <= 60 ? `For example ${shown}.` : undefined
 }
 
 function typeSentence(path: Path, expected: string, given: unknown, whole: string): string {

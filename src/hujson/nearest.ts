@@ -1,5 +1,5 @@
 /** "Did you mean …?" */
-import { codePoint } from './hujson.ts'
+import { codePoint } from './read.ts'
 
 /** A second sentence, made only when it is shown: it compares a word with every name there is. Ask once. */
 export type Hint = () => string | undefined

@@ -1,6 +1,6 @@
 /** HuJSON (JSON with comments and trailing commas): text in, plain values and the place of each of them out. Never throws. */
 import { createScanner, type Node, type ParseError, parseTree, printParseErrorCode, visit } from 'jsonc-parser'
-import type { Problem } from './policy.ts'
+import type { Problem } from './problem.ts'
 
 /** Keys and indexes from the root of the document. */
 export type Path = readonly (string | number)[]
@@ -31,7 +31,7 @@ const syntaxSentences = new Map([
   ['ColonExpected', 'A colon is expected after a key.'],
   ['CloseBraceExpected', 'A closing brace "}" is missing.'],
   ['CloseBracketExpected', 'A closing bracket "]" is missing.'],
-  ['EndOfFileExpected', 'The policy has ended before this; it is one object.'],
+  ['EndOfFileExpected', 'The document has ended before this; it is one object.'],
   ['UnexpectedEndOfComment', 'This comment is never closed.'],
   ['UnexpectedEndOfString', 'This text is never closed; a double quote is missing.'],
   ['UnexpectedEndOfNumber', 'This number is cut short.'],
@@ -76,7 +76,7 @@ export function readHujson(text: string): { ok: true; hujson: Hujson } | { ok: f
   const { value, errors, faults } = readValue(text, place)
   const first = errors[0]
   if (value === undefined && first && printParseErrorCode(first.error) === 'ValueExpected') {
-    return failed(0, 'The file is empty. The smallest policy is {}, and it allows nothing.')
+    return failed(0, 'The file is empty; the least that it may hold is {}.')
   }
   if (first) return failed(...syntaxError(text, printParseErrorCode(first.error), first.offset))
   if (faults.length > 0) return { ok: false, problems: faults.map(({ offset, message }) => error(placeOf(offset), message)) }
@@ -128,9 +128,9 @@ function firstTooMuch(text: string): { offset: number; message: string } | null 
     if (kind === token.closeBrace || kind === token.closeBracket) depth -= 1
     if (kind === token.openBrace || kind === token.openBracket || kind === token.comma) values += 1
     if (depth > maxDepth)
-      return { offset: scanner.getTokenOffset(), message: `Nested more than ${maxDepth} deep; a policy never needs that.` }
+      return { offset: scanner.getTokenOffset(), message: `Nested more than ${maxDepth} deep; nothing here needs that.` }
     if (values > maxValues)
-      return { offset: scanner.getTokenOffset(), message: 'The file holds more than 500,000 values; a policy needs far fewer.' }
+      return { offset: scanner.getTokenOffset(), message: 'The file holds more than 500,000 values; nothing here needs so many.' }
   }
   return null
 }

@@ -1,7 +1,8 @@
 /** Where compile puts the problems that it finds. */
-import type { Hujson, Path } from './hujson.ts'
+
 import type { Hint } from './nearest.ts'
-import type { Problem } from './policy.ts'
+import type { Problem } from './problem.ts'
+import type { Hujson, Path } from './read.ts'
 
 type Details = { hint?: Hint | undefined; at?: 'key' | 'value' }
 
