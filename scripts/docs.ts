@@ -7,7 +7,8 @@ import { fileURLToPath } from 'node:url'
 import { z } from 'zod'
 import type { Terminal } from '../src/cli/command.ts'
 import { commands, run } from '../src/cli/index.ts'
-import { configSchema } from '../src/config.ts'
+import { jsonSchemaOf } from '../src/config/json_schema.ts'
+import { configKeys, configSchema } from '../src/config.ts'
 import { policyJsonSchema } from '../src/policy/json_schema.ts'
 import { example, unitsOf } from '../src/systemd/units.ts'
 import { areas, type Covering, gapsOf, threatsTable } from './threats.ts'
@@ -48,6 +49,7 @@ function typeOf({ type = '', enum: values, minimum, exclusiveMinimum, maximum, i
 function keysOf({ properties = {}, required = [] }: Schema, path = '', standard: Record<string, unknown> = {}): string[] {
   return Object.entries(properties).flatMap(([name, schema]) => {
     const value = schema.default ?? standard[name]
+    if (name.startsWith('$')) return []
     if (schema.properties) return keysOf(schema, `${path}${name}.`, value as Record<string, unknown>)
     const shown = value !== undefined ? code(JSON.stringify(value)) : path === '' && required.includes(name) ? 'required' : '–'
     return [row(code(path + name), typeOf(schema), shown, schema.description ?? '')]
@@ -59,8 +61,16 @@ const configuration = () => `${made}
 # Configuration
 
 One file of JSON with comments and trailing commas. \`meshidp\` takes the one that \`--config\` names, else \`$MESHIDP_CONFIG\`, else
-\`/etc/meshidp/config.hujson\`. An unknown key is refused. Durations are whole seconds unless it says otherwise. Examples are in
-[operations.md](operations.md).
+\`/etc/meshidp/config.hujson\`. Durations are whole seconds unless it says otherwise. Examples are in [operations.md](operations.md).
+
+Each key can also be said in the environment and on the command line of every command that takes \`--config\`: \`${configKeys[0]?.name}\` as
+\`${configKeys[0]?.variable}\` and \`--${configKeys[0]?.flag}\`, \`listen.port\` as \`MESHIDP_LISTEN_PORT\` and \`--listen-port\`: upper case and \`_\`, or \`-\`, for every dot. The
+command line comes before the environment, that before the file, and that before the default. Lists are separated by commas, or written as JSON. Where all that is needed is said
+so, no file is needed. \`meshidp config show\` prints each value in effect and where it comes from.
+
+What is not a key is refused, in the file and in the environment, with its place and what was perhaps meant; \`meshidp config check\` says so before a start. An editor knows the keys by
+[config.schema.json](../config/config.schema.json): put \`"$schema"\` at the top. No key holds a secret, and what looks like one is refused: secrets stand in files, which keys only
+name, or in credentials of systemd, which are files too (\`/run/credentials/meshidp.service/NAME\`).
 
 ${row('Key', 'Type', 'Default', 'What it does')}
 ${row('---', '---', '---', '---')}
@@ -125,11 +135,14 @@ in [security.md](security.md).
 ${threatsTable(areas, coveringTests(), row)}
 `
 
+const configJsonSchema = () => `${JSON.stringify(jsonSchemaOf(configSchema), null, 2)}\n`
+
 const documents = new Map<string, () => string | Promise<string>>([
   ['docs/configuration.md', configuration],
   ['docs/commands.md', commandLine],
   ['docs/threats.md', threats],
   ['policy/policy.schema.json', policySchema],
+  ['config/config.schema.json', configJsonSchema],
   ...[...unitsOf(example)].map(([name, text]): [string, () => string] => [`systemd/${name}`, () => text]),
 ])
 

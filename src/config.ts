@@ -1,7 +1,10 @@
-/** The configuration: one HuJSON file, parsed once, frozen. Secrets are never in it, only the names of files that hold them. */
+/** The configuration: one HuJSON file, and what environment and command line say besides; parsed once, frozen. Secrets are never in it, only the names of files that hold them. */
 import { existsSync } from 'node:fs'
-import { type ParseError, parse as parseJsonc, printParseErrorCode } from 'jsonc-parser'
 import { z } from 'zod'
+import { type Key, keysOf } from './config/keys.ts'
+import { layered, type Origin, type Sources } from './config/layers.ts'
+import { checked } from './config/problems.ts'
+import { readHujson } from './hujson/read.ts'
 
 const seconds = z.int().positive()
 
@@ -36,6 +39,7 @@ export const tailscaleOn = (socket: string): string => (socket === tailscaledSoc
 
 /** Every key says what it does: docs/configuration.md is made from this. */
 export const configSchema = z.strictObject({
+  $schema: z.string().optional().describe('For editors: where the JSON Schema of this file is.'),
   issuer: issuer
     .optional()
     .describe(
@@ -199,11 +203,11 @@ export const configSchema = z.strictObject({
       refresh_replays: z.int().min(0).default(20).describe('How often a spent refresh token may yield its successor within the grace.'),
       document_fetches: z
         .strictObject({
-          principal: z.int().describe('Fetches of metadata documents a minute, for one person or node.'),
-          origin: z.int().describe('The same, for one origin.'),
-          total: z.int().describe('The same, all together.'),
+          principal: z.int().min(0).default(10).describe('Fetches of metadata documents a minute, for one person or node.'),
+          origin: z.int().min(0).default(30).describe('The same, for one origin.'),
+          total: z.int().min(0).default(120).describe('The same, all together.'),
         })
-        .default({ principal: 10, origin: 30, total: 120 }),
+        .prefault({}),
     })
     .prefault({}),
   log_level: z
@@ -230,28 +234,49 @@ export type ConfigInput = z.input<typeof configSchema>
 /** The configuration file is unusable; the message says what and where. */
 export class ConfigError extends Error {
   override name = 'ConfigError'
+  /** A line for each mistake in what was written; none where the fault lies elsewhere. */
+  readonly problems: readonly string[]
+  constructor(message: string, { problems = [], cause }: { problems?: readonly string[]; cause?: unknown } = {}) {
+    super(message, cause === undefined ? undefined : { cause })
+    this.problems = problems
+  }
 }
 
-/** Text of a configuration file → Config. Throws ConfigError with a sentence for each mistake. */
-export function parseConfig(text: string): Config {
-  const mistakes: ParseError[] = []
-  const value: unknown = parseJsonc(text, mistakes, { allowTrailingComma: true, disallowComments: false })
-  const [mistake] = mistakes
-  if (mistake) {
-    const line = text.slice(0, mistake.offset).split('\n').length
-    throw new ConfigError(`The configuration is not valid JSON: ${printParseErrorCode(mistake.error)} in line ${line}.`)
-  }
-  return toConfig(value)
+export const configKeys: readonly Key[] = keysOf(configSchema)
+
+/** A configuration, and where the value of each key comes from. */
+export type Settled = { config: Config; originOf: (key: Key) => Origin }
+
+/** What a file's text, the environment and the command line say → Config. Throws ConfigError with a line for each mistake. `name`: of the file. */
+export function settle({ text, name, ...more }: { text?: string | undefined; name?: string } & Omit<Sources, 'file'>): Settled {
+  const sources: Sources = { ...more, file: text === undefined ? undefined : fileOf(text, name ?? 'configuration') }
+  const layers = layered(configKeys, sources)
+  const found = checked(configSchema, layers, sources)
+  if (!found.ok) throw unusable(found.lines)
+  return { config: completed(found.value), originOf: ({ path }) => layers.originOf(path) }
 }
+
+function fileOf(text: string, name: string) {
+  const read = readHujson(text)
+  if (!read.ok) throw unusable(read.problems.map(({ line, column, message }) => `${name}:${line}:${column}: ${message}`))
+  return { name, hujson: read.hujson }
+}
+
+const unusable = (problems: readonly string[]) =>
+  new ConfigError(`The configuration cannot be used.\n  ${problems.join('\n  ')}`, { problems })
+
+/** Text of a configuration file → Config. Throws ConfigError. */
+export const parseConfig = (text: string): Config => settle({ text }).config
 
 /** A value of any origin → Config, with every default filled in. Throws ConfigError. */
 export function toConfig(value: unknown): Config {
-  const parsed = configSchema.safeParse(value)
-  if (!parsed.success) {
-    const sentences = parsed.error.issues.map((issue) => `${issue.path.join('.') || 'the file'}: ${issue.message}`)
-    throw new ConfigError(`The configuration cannot be used.\n  ${sentences.join('\n  ')}`)
-  }
-  const config = parsed.data
+  const found = checked(configSchema, { value, originOf: () => ({ from: 'default' }) }, {})
+  if (!found.ok) throw unusable(found.lines)
+  return completed(found.value)
+}
+
+/** With what follows from other keys, or from this machine. */
+function completed(config: Output): Config {
   const runtime_directory = config.runtime_directory ?? config.state_directory
   return Object.freeze({
     ...config,

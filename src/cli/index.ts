@@ -3,6 +3,8 @@ import { parseArgs } from 'node:util'
 import manifest from '../../package.json' with { type: 'json' }
 import { adminCommands } from './admin_commands.ts'
 import { type Command, type Terminal, UsageError, type Values } from './command.ts'
+import { configCheck, configSchemaCommand, configShow } from './config.ts'
+import { configFlags } from './config_file.ts'
 import { dev } from './dev.ts'
 import { doctor } from './doctor.ts'
 import { policyCommands } from './policy/index.ts'
@@ -15,6 +17,9 @@ export const commands = new Map<string, Command>([
   ['dev', dev],
   ['doctor', doctor],
   ['service', service],
+  ['config show', configShow],
+  ['config check', configCheck],
+  ['config schema', configSchemaCommand],
   ['resource', resource],
   ...policyCommands,
   ...adminCommands,
@@ -52,6 +57,7 @@ function helpOf(name: string, { usage, description, options }: Command): string 
     ([option, { argument, help, default: standard }]) =>
       [`--${option}${argument ? ` ${argument}` : ''}`, standard === undefined ? help : `${help}; default ${standard}`] as const,
   )
+  if (options.config) rows.push(['--KEY VALUE', 'any key of the configuration, such as --listen-port 8443 or --log-level debug'])
   return `Usage: meshidp ${name}${usage ? ` ${usage}` : ''} [OPTION …]\n\n${description}\n\n${aligned(rows)}`
 }
 
@@ -87,7 +93,8 @@ export async function run(terminal: Terminal, argv: readonly string[]): Promise<
 
 function parsed(name: string, { options }: Command, args: string[]) {
   try {
-    return parseArgs({ args, options: { ...options, help: { type: 'boolean', short: 'h' } }, allowPositionals: true }) as {
+    const all = { ...(options.config && configFlags), ...options, help: { type: 'boolean', short: 'h' } } as const
+    return parseArgs({ args, options: all, allowPositionals: true }) as {
       values: Values
       positionals: string[]
     }

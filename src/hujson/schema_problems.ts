@@ -23,15 +23,15 @@ export type Parsed = {
   schema: z.ZodType
   /** What a sentence calls the whole, such as "the policy". */
   whole: string
-  /** A second sentence that shows what may stand at a path. */
-  exampleOf?: (path: Path) => string | undefined
+  /** A second sentence on what may stand at a path where something else stands, or nothing. */
+  hintOf?: (path: Path, found: 'wrong' | 'missing') => string | undefined
   /** The sentence for an issue that does not carry its own; `name`: what the sentence calls the value. */
   sentenceOf?: (issue: Issue, name: string, given: string) => string
 }
 
 /** Reports each issue where it is. */
 export function reportSchemaIssues(report: Report, issues: readonly Issue[], parsed: Parsed): void {
-  const { value: root, schema, whole, exampleOf, sentenceOf } = parsed
+  const { value: root, schema, whole, hintOf, sentenceOf } = parsed
   for (const issue of issues) {
     const path = issue.path as Path
     if (issue.code === 'unrecognized_keys') {
@@ -45,10 +45,12 @@ export function reportSchemaIssues(report: Report, issues: readonly Issue[], par
       }
     } else if (issue.code === 'invalid_type') {
       const given = valueAt(root, path)
-      report.error(path, typeSentence(path, issue.expected, given, whole), given === undefined ? {} : { hint: () => exampleOf?.(path) })
+      report.error(path, typeSentence(path, issue.expected, given, whole), {
+        hint: () => hintOf?.(path, given === undefined ? 'missing' : 'wrong'),
+      })
     } else if (issue.code === 'invalid_value') {
       const given = valueAt(root, path)
-      if (given === undefined) report.error(path, typeSentence(path, '', undefined, whole))
+      if (given === undefined) report.error(path, typeSentence(path, '', undefined, whole), { hint: () => hintOf?.(path, 'missing') })
       else {
         const allowed = issue.values.map((value) => JSON.stringify(value))
         const hint = typeof given === 'string' ? didYouMean(given, issue.values.map(String)) : undefined
@@ -62,7 +64,7 @@ export function reportSchemaIssues(report: Report, issues: readonly Issue[], par
     } else if (issue.code === 'too_big' && 'note' in issue && issue.note === 'Integers must be within the safe integer range.') {
       // The limit of the key itself says this in its own words.
     } else if (valueAt(root, path) === undefined) {
-      report.error(path, typeSentence(path, '', undefined, whole))
+      report.error(path, typeSentence(path, '', undefined, whole), { hint: () => hintOf?.(path, 'missing') })
     } else {
       report.error(path, sentenceOf?.(issue, capital(nameOf(path, whole)), shown(valueAt(root, path))) ?? issue.message)
     }

@@ -24,7 +24,12 @@ export function compile(text: string): Compiled {
 
   const parsed = policyDocument.safeParse(read.hujson.value)
   if (!parsed.success) {
-    reportSchemaIssues(report, parsed.error.issues, { value: read.hujson.value, schema: policyDocument, whole: 'the policy', exampleOf })
+    reportSchemaIssues(report, parsed.error.issues, {
+      value: read.hujson.value,
+      schema: policyDocument,
+      whole: 'the policy',
+      hintOf: exampleOf,
+    })
     return { ok: false, problems: inOrder(report.problems) }
   }
 

@@ -258,8 +258,9 @@ export function teachingOf(path: readonly (string | number)[]): Teaching | undef
   return last ? descriptions[keys] : undefined
 }
 
-/** What may stand there, where that is short: `For example "15m".` */
-export function exampleOf(path: readonly (string | number)[]): string | undefined {
+/** What may stand there instead of what is wrong, where that is short: `For example "15m".` */
+export function exampleOf(path: readonly (string | number)[], found: 'wrong' | 'missing'): string | undefined {
+  if (found === 'missing') return undefined
   const [example] = teachingOf(path)?.examples ?? []
   const shown = example === undefined ? '' : JSON.stringify(example)
   return shown.length > 0 && shown.length <= 60 ? `For example ${shown}.` : undefined

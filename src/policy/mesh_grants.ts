@@ -88,7 +88,7 @@ function compileEntry(
 ): { grant: Grant; shelves: Shelves } | null {
   const parsed = meshGrant.safeParse(value)
   if (!parsed.success) {
-    reportSchemaIssues(report, parsed.error.issues, { value, schema: meshGrant, whole: 'the entry', exampleOf })
+    reportSchemaIssues(report, parsed.error.issues, { value, schema: meshGrant, whole: 'the entry', hintOf: exampleOf })
     return null
   }
   if (parsed.data.app.admin && !admin)
