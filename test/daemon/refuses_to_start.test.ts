@@ -195,7 +195,10 @@ suite('refuses to start', { concurrency: true }, () => {
     const installation = await install(t)
     for (const [text, words] of [
       ['{\n  "issuer" "x"\n}', /config\.hujson:2:12: A colon is expected after a key\./],
-      ['{ "isuer": "https://idp.example.com" }', /config\.hujson:1:1: "policy_file" is missing\..*\n.*:1:3: "isuer" is not a key .* Did you mean "issuer"\?$/s],
+      [
+        '{ "isuer": "https://idp.example.com" }',
+        /config\.hujson:1:1: "policy_file" is missing\..*\n.*:1:3: "isuer" is not a key .* Did you mean "issuer"\?$/s,
+      ],
       ['{ "issuer": "http://idp.example.com" }', /:1:13: "issuer" must be an https URL \(or http on localhost\)/],
     ] as const) {
       writeFileSync(installation.configFile, text)
