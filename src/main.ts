@@ -2,6 +2,7 @@
 import { once } from 'node:events'
 import { createInterface } from 'node:readline/promises'
 import { stripVTControlCharacters } from 'node:util'
+import { BackupRefused } from './backup/refused.ts'
 import { Refused } from './cli/ask.ts'
 import { type Terminal, Unusable, UsageError } from './cli/command.ts'
 import { run } from './cli/index.ts'
@@ -44,7 +45,7 @@ const terminal: Terminal = {
 }
 
 /** What is wrong outside of the program: a sentence is enough, a stack would only hide it. */
-const spoken = [ConfigError, PolicyError, KeyError, StoreRefused, Refused]
+const spoken = [ConfigError, PolicyError, KeyError, StoreRefused, Refused, BackupRefused]
 
 try {
   process.exitCode = await run(terminal, process.argv.slice(2))

@@ -1,5 +1,6 @@
 /** The state directory, opened under its lock: the store, migrated, and the keys. */
 import { join } from 'node:path'
+import { finishSwap } from './backup/swap.ts'
 import type { Config } from './config.ts'
 import { createKeyring, type Keyring } from './keys/keyring.ts'
 import { holdsKeys, KeyError, makeKeys } from './keys/keyset.ts'
@@ -29,6 +30,7 @@ export async function openState(
     for (const one of closers.splice(0).reverse()) await one()
   }
   try {
+    finishSwap(config.state_directory)
     const engine = await openSqlite(join(config.state_directory, 'meshidp.db'), { migrations })
     closers.push(engine.close)
     const store = createStore(engine)

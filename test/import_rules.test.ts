@@ -44,6 +44,7 @@ const mayImport: Record<string, readonly string[]> = {
 const wiring = [
   'admin',
   'app',
+  'backup',
   'cli',
   'daemon',
   'doctor',
@@ -62,6 +63,7 @@ const wiring = [
 const onlyIn: Record<string, readonly string[]> = {
   fastify: ['app', 'http', 'endpoints', 'admin'],
   'better-sqlite3': ['store'],
+  'age-encryption': ['backup'],
   jose: ['keys'],
   pino: ['cli'],
 }
@@ -103,7 +105,7 @@ test('architecture: endpoints know nothing of each other; only their list does',
   assert.deepEqual(breaches, [])
 })
 
-test('architecture: fastify, SQLite, jose and pino each have their rooms', () => {
+test('architecture: fastify, SQLite, age, jose and pino each have their rooms', () => {
   const breaches = files.flatMap((file) =>
     importsOf(file)
       .filter((name) => onlyIn[name] && !onlyIn[name].includes(roomOf(file)))

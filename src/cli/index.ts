@@ -2,6 +2,8 @@
 import { parseArgs } from 'node:util'
 import manifest from '../../package.json' with { type: 'json' }
 import { adminCommands } from './admin_commands.ts'
+import { backup } from './backup.ts'
+import { keygen } from './backup_keygen.ts'
 import { type Command, type Terminal, UsageError, type Values } from './command.ts'
 import { configCheck, configSchemaCommand, configShow } from './config.ts'
 import { configFlags } from './config_file.ts'
@@ -9,6 +11,7 @@ import { dev } from './dev.ts'
 import { doctor } from './doctor.ts'
 import { policyCommands } from './policy/index.ts'
 import { resource } from './resource.ts'
+import { restore } from './restore.ts'
 import { serve } from './serve.ts'
 import { service } from './service.ts'
 
@@ -20,6 +23,9 @@ export const commands = new Map<string, Command>([
   ['config show', configShow],
   ['config check', configCheck],
   ['config schema', configSchemaCommand],
+  ['backup', backup],
+  ['backup keygen', keygen],
+  ['restore', restore],
   ['resource', resource],
   ...policyCommands,
   ...adminCommands,

@@ -4,6 +4,7 @@ import { required } from '../oauth/parse.ts'
 import { digest, familyOf, sameDigest, successorOf } from '../oauth/secret.ts'
 import { type Authorization, isLive } from '../store/authorizations.ts'
 import type { Write } from '../store/engine.ts'
+import { restoredReason } from '../store/epoch.ts'
 import { type RefreshFamily, replayRefreshToken, rotateRefreshToken } from '../store/refresh_tokens.ts'
 import type { GrantType, TokenRequest } from './index.ts'
 import { endForReuse } from './reuse.ts'
@@ -20,6 +21,8 @@ export const refresh_token: GrantType = {
     const authorization = family && (await deps.store.authorizations.find(family.authorization_id))
     if (!family || authorization?.client_id !== client.client_id)
       throw new OAuthError('invalid_grant', 'This refresh token is not known here. Sign in again.')
+    if (authorization.end_reason === restoredReason)
+      throw new OAuthError('invalid_grant', `This refresh token is of the time before ${restoredReason}. Sign in again.`)
     if (family.expires_at <= now || !isLive(authorization, now))
       throw new OAuthError('invalid_grant', 'This refresh token has ended: it expired, or was revoked. Sign in again.')
 

@@ -1,6 +1,6 @@
 /**
- * One daemon per state directory. The lock is a transaction that is never ended, on a database of its own: SQLite holds it as a POSIX
- * lock, which the kernel frees when the process is gone, whatever it died of. (The kernel also frees it when this process closes any
+ * One daemon per state directory, and one backup at a time. The lock is a transaction that is never ended, on a database of its own: SQLite holds
+ * it as a POSIX lock, which the kernel frees when the process is gone, whatever it died of. (The kernel also frees it when this process closes any
  * other descriptor of the same file: nobody else may open `lock.db`.)
  */
 import { mkdirSync, statSync } from 'node:fs'
@@ -9,17 +9,10 @@ import Database from 'better-sqlite3'
 import { createPrivate } from './private_file.ts'
 import { StateInUse, StoreRefused } from './refused.ts'
 
-export type StateLock = { release(): void }
+export type Lock = { release(): void }
 
-/**
- * Makes `dir` where it is missing (0700) and takes its lock. Keep the answer for as long as the lock is to be held.
- * Throws StateInUse where another process has it, StoreRefused where others than the owner can enter the directory.
- */
-export function lockState(dir: string): StateLock {
-  mkdirSync(dir, { recursive: true, mode: 0o700 })
-  if (statSync(dir).mode & 0o077) throw new StoreRefused(`Others can enter the state directory ${dir}. Close it with: chmod 700 ${dir}`)
-
-  const file = join(dir, 'lock.db')
+/** Takes the lock that `file` is (0600). Keep the answer for as long as the lock is to be held. Undefined where another process has it. */
+export function lockFile(file: string): Lock | undefined {
   createPrivate(file)
   const db = new Database(file, { timeout: 0 })
   try {
@@ -27,7 +20,19 @@ export function lockState(dir: string): StateLock {
   } catch (error) {
     db.close()
     if ((error as { code?: unknown }).code !== 'SQLITE_BUSY') throw error
-    throw new StateInUse(`Another meshidp is using ${dir}. Stop it first, or give this one a state directory of its own.`, error)
+    return undefined
   }
   return { release: () => void db.close() }
+}
+
+/**
+ * Makes `dir` where it is missing (0700) and takes its lock.
+ * Throws StateInUse where another process has it, StoreRefused where others than the owner can enter the directory.
+ */
+export function lockState(dir: string): Lock {
+  mkdirSync(dir, { recursive: true, mode: 0o700 })
+  if (statSync(dir).mode & 0o077) throw new StoreRefused(`Others can enter the state directory ${dir}. Close it with: chmod 700 ${dir}`)
+  const lock = lockFile(join(dir, 'lock.db'))
+  if (!lock) throw new StateInUse(`Another meshidp is using ${dir}. Stop it first, or give this one a state directory of its own.`)
+  return lock
 }

@@ -1,8 +1,8 @@
 /** What is true of this installation as a whole. */
 import type { Engine, Write } from './engine.ts'
 
-/** `issuer`: that of the first start, where the configuration leaves it to this node. */
-type Fact = 'tailnet' | 'keys_since' | 'issuer'
+/** `issuer`: that of the first start, where the configuration leaves it to this node. `epoch`: when this state was last put back (`epoch.ts`). */
+type Fact = 'tailnet' | 'keys_since' | 'issuer' | 'epoch'
 
 export const meta = (engine: Engine) => ({
   async find(name: Fact): Promise<string | undefined> {

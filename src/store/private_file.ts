@@ -1,13 +1,17 @@
-import { chmodSync, closeSync, fsyncSync, openSync, renameSync, writeFileSync } from 'node:fs'
+import { chmodSync, closeSync, fchownSync, fstatSync, fsyncSync, openSync, renameSync, statSync, writeFileSync } from 'node:fs'
 import { basename, dirname, join } from 'node:path'
 
 /**
  * Sees to it that `file` exists and that only its owner can read it (0600); SQLite gives the same mode to `-wal` and `-shm`.
- * A file that exists is never opened: closing a descriptor of it would drop the locks that this process holds on it.
+ * A file that exists is never opened: closing a descriptor of it would drop the locks that this process holds on it. Where root makes it, it belongs to
+ * whoever has the directory: the daemon's user.
  */
 export function createPrivate(file: string): void {
   try {
-    closeSync(openSync(file, 'wx', 0o600))
+    const descriptor = openSync(file, 'wx', 0o600)
+    const { uid, gid } = statSync(dirname(file))
+    if (fstatSync(descriptor).uid !== uid) fchownSync(descriptor, uid, gid)
+    closeSync(descriptor)
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error
     chmodSync(file, 0o600)
@@ -15,7 +19,7 @@ export function createPrivate(file: string): void {
 }
 
 /** What a write that was cut short leaves behind: never read, and overwritten by the next one. */
-const unfinishedOf = (file: string): string => join(dirname(file), `.${basename(file)}.unfinished`)
+export const unfinishedOf = (file: string): string => join(dirname(file), `.${basename(file)}.unfinished`)
 
 /** Whether this name of a file is that of such a rest. */
 export const isUnfinished = (name: string): boolean => /^\..*\.unfinished$/.test(name)

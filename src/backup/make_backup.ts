@@ -1,0 +1,155 @@
+/** Makes a backup: database, keys and secrets of a state in one file, while a daemon may use it. */
+import { createReadStream, existsSync, lstatSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs'
+import { open, rename } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
+import type { Config } from '../config.ts'
+import { loadKeys } from '../keys/keyset.ts'
+import { type Lock, lockFile, lockState } from '../store/lock.ts'
+import { isUnfinished, syncDirectory, unfinishedOf } from '../store/private_file.ts'
+import { StateInUse } from '../store/refused.ts'
+import { copyDatabase, damageOf, describeDatabase } from '../store/snapshot.ts'
+import { type Entry, pack } from './archive.ts'
+import { encrypt, type Secret } from './encryption.ts'
+import { type Manifest, version } from './manifest.ts'
+import { BackupRefused } from './refused.ts'
+import { finishSwap } from './swap.ts'
+
+export type Backup = {
+  /** Where it is to be; nothing may be there. */
+  file: string
+  /** Null: whoever can read it can use its keys. */
+  secret: Secret | null
+  /** Seconds. */
+  now: number
+  /** Of the whole, 0 to 1. */
+  progress?: (share: number) => void
+}
+
+export type Made = Manifest & { file: string; bytes: number; keys: number; secrets: number; encrypted: boolean }
+
+/** Resolves when it is on disk, whole, under its name (0600). Throws BackupRefused, with a sentence; then there is no such file. */
+export async function makeBackup(config: Config, { file, secret, now, progress = () => undefined }: Backup): Promise<Made> {
+  const state = config.state_directory
+  const database = join(state, 'meshidp.db')
+  if (existsSync(file)) throw new BackupRefused(`${file} is there already. Name another file, or a directory.`)
+  if (!existsSync(dirname(file))) throw new BackupRefused(`There is no directory ${dirname(file)}.`)
+  finishWhatWasBegun(state)
+  if (!existsSync(database)) throw new BackupRefused(`There is no state in ${state} that could be backed up.`)
+  const lock = onlyOne(state)
+  const copy = join(state, '.backup.unfinished')
+  const unfinished = unfinishedOf(file)
+  try {
+    const { ino } = statSync(database)
+    await copyDatabase(database, copy, (share) => progress(share * 0.8))
+    const damage = damageOf(copy)
+    if (damage !== null) throw new BackupRefused(`${database} is damaged (${damage}), so no backup was made. Restore an older one.`)
+    const { schema, name, issuer, tailnet } = describeDatabase(copy)
+    const files = [...keysOf(state), ...secretsOf(config)]
+    if (statSync(database).ino !== ino) throw new BackupRefused('A backup was restored meanwhile. Try again.')
+    const manifest: Manifest = {
+      format: 'meshidp-backup',
+      version,
+      made_at: now,
+      schema: { id: schema, name },
+      issuer: config.issuer ?? issuer,
+      tailnet,
+    }
+    const entries: Entry[] = [
+      inMemory('manifest.json', Buffer.from(`${JSON.stringify(manifest, null, 2)}\n`)),
+      { name: 'meshidp.db', bytes: statSync(copy).size, content: createReadStream(copy, { highWaterMark: 256 * 1024 }) },
+      ...files,
+    ]
+    const plain = pack(entries, now)
+    await writeOut(unfinished, secret ? await encrypt(plain, secret) : plain)
+    await rename(unfinished, file)
+    syncDirectory(dirname(file))
+    progress(1)
+    const count = (folder: string) => files.filter((entry) => entry.name.startsWith(folder)).length
+    return { ...manifest, file, bytes: statSync(file).size, keys: count('keys/'), secrets: count('secrets/'), encrypted: secret !== null }
+  } catch (error) {
+    rmSync(unfinished, { force: true })
+    const { syscall, message } = error as NodeJS.ErrnoException
+    throw syscall === undefined && !isOfSqlite(error) ? error : new BackupRefused(`No backup was made: ${message}.`, { cause: error })
+  } finally {
+    for (const suffix of ['', '-wal', '-shm']) rmSync(copy + suffix, { force: true })
+    lock.release()
+  }
+}
+
+const isOfSqlite = (error: unknown) => String((error as { code?: unknown }).code).startsWith('SQLITE_')
+
+/** A restore that was cut short is finished by whoever opens the state next, as a daemon would. */
+function finishWhatWasBegun(state: string): void {
+  if (!existsSync(state)) return
+  let lock: Lock
+  try {
+    lock = lockState(state)
+  } catch (error) {
+    if (error instanceof StateInUse) return // a daemon runs, and did so when it started
+    throw error
+  }
+  try {
+    finishSwap(state)
+  } finally {
+    lock.release()
+  }
+}
+
+/** Two at once would share one copy. */
+function onlyOne(state: string): Lock {
+  const lock = lockFile(join(state, 'backup-lock.db'))
+  if (!lock) throw new BackupRefused('Another backup is being made just now. Try again when it is done.')
+  return lock
+}
+
+const inMemory = (name: string, content: Buffer): Entry => ({ name, bytes: content.length, content: [content] })
+
+/** The keys, as they are between two changes of them. None where they are not in the state directory, but systemd credentials. Throws KeyError. */
+function keysOf(state: string): Entry[] {
+  const directory = join(state, 'keys')
+  for (let tries = 5; existsSync(directory); tries--)
+    try {
+      loadKeys(directory)
+      return filesOf(directory, 'keys')
+    } catch (error) {
+      // One of them was taken away between being listed and being read.
+      if (tries === 0 || !(error as Error).message.includes('ENOENT')) throw error
+    }
+  return []
+}
+
+/** The secrets of the policy's clients, where they lie in the state directory. */
+const secretsOf = ({ state_directory, secrets_directory }: Config): Entry[] =>
+  secrets_directory === join(state_directory, 'secrets') && existsSync(secrets_directory) ? filesOf(secrets_directory, 'secrets') : []
+
+const filesOf = (directory: string, folder: string): Entry[] =>
+  readdirSync(directory)
+    .filter((name) => !isUnfinished(name) && lstatSync(join(directory, name)).isFile())
+    .map((name) => inMemory(`${folder}/${name}`, readFileSync(join(directory, name))))
+
+async function writeOut(file: string, bytes: AsyncIterable<Uint8Array>): Promise<void> {
+  rmSync(file, { force: true })
+  const handle = await open(file, 'wx', 0o600)
+  try {
+    for await (const chunk of bytes) await handle.writeFile(chunk)
+    await handle.sync()
+  } finally {
+    await handle.close()
+  }
+}
+
+/** The name of a backup of `now` (seconds) in a directory. */
+export const backupName = (now: number, encrypted: boolean): string => `meshidp-${timeName(now)}.tar${encrypted ? '.age' : ''}`
+
+/** A time as it stands in names of files: 20261129T211500Z. Later ones sort after earlier ones. */
+export const timeName = (now: number): string => new Date(now * 1000).toISOString().replaceAll(/[-:]|\.\d+/g, '')
+
+/** Removes all but the `most` newest backups of such names, and returns the names of those that went. */
+export function keepNewest(directory: string, most: number): string[] {
+  const gone = readdirSync(directory)
+    .filter((name) => /^meshidp-\d{8}T\d{6}Z\.tar(?:\.age)?$/.test(name))
+    .sort()
+    .slice(0, -most)
+  for (const name of gone) rmSync(join(directory, name))
+  return gone
+}

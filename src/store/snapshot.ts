@@ -1,0 +1,73 @@
+/** A copy of a database as it is at one moment, made from beside it: whoever uses it neither waits nor notices. */
+import { closeSync, fsyncSync, openSync, rmSync } from 'node:fs'
+import Database from 'better-sqlite3'
+import { createPrivate } from './private_file.ts'
+import { StoreRefused } from './refused.ts'
+
+/** Pages a step, of 4 KiB: between steps others have their turn, and progress is told. */
+const step = 1000
+
+/** Copies `from` to `to` (0600, on disk when this resolves), in the place of what is there. `progress`: of the whole, 0 to 1. Throws SQLite's own errors. */
+export async function copyDatabase(from: string, to: string, progress: (share: number) => void = () => undefined): Promise<void> {
+  for (const suffix of ['', '-wal', '-shm']) rmSync(to + suffix, { force: true })
+  createPrivate(to)
+  const db = new Database(from, { readonly: true, fileMustExist: true, timeout: 5000 })
+  try {
+    // One read transaction around all steps: they see one moment, whatever is committed meanwhile, and never begin again.
+    db.exec('BEGIN')
+    db.prepare('SELECT count(*) FROM sqlite_schema').get()
+    await db.backup(to, {
+      progress({ totalPages, remainingPages }) {
+        progress(totalPages === 0 ? 0 : 1 - remainingPages / totalPages)
+        return step
+      },
+    })
+  } finally {
+    db.close()
+  }
+  const descriptor = openSync(to, 'r+')
+  try {
+    fsyncSync(descriptor)
+  } finally {
+    closeSync(descriptor)
+  }
+}
+
+/** What SQLite finds wrong with a database that nobody uses, looking at every page, index and reference; null for nothing. */
+export function damageOf(file: string): string | null {
+  try {
+    const db = new Database(file, { fileMustExist: true })
+    try {
+      const found = String(db.pragma('integrity_check(1)', { simple: true }))
+      if (found !== 'ok') return found.replaceAll('\n', ' ')
+      const [dangling] = db.pragma('foreign_key_check') as { table: string }[]
+      return dangling ? `rows of ${dangling.table} refer to nothing` : null
+    } finally {
+      db.close()
+    }
+  } catch (error) {
+    return (error as Error).message
+  }
+}
+
+/** What a database says of itself. Throws StoreRefused where it is none of ours. */
+export function describeDatabase(file: string): { schema: number; name: string; issuer: string | null; tailnet: string | null } {
+  const db = new Database(file, { fileMustExist: true })
+  try {
+    const { schema, name } = db.prepare('SELECT id AS schema, name FROM migrations ORDER BY id DESC LIMIT 1').get() as {
+      schema: number
+      name: string
+    }
+    const fact = db.prepare('SELECT value FROM meta WHERE name = ?').pluck()
+    return {
+      schema,
+      name,
+      issuer: (fact.get('issuer') as string | undefined) ?? null,
+      tailnet: (fact.get('tailnet') as string | undefined) ?? null,
+    }
+  } catch (cause) {
+    throw new StoreRefused(`${file} is no database of meshidp.`, cause)
+  } finally {
+    db.close()
+  }
+}

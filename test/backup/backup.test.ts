@@ -1,0 +1,148 @@
+import assert from 'node:assert/strict'
+import { execFileSync } from 'node:child_process'
+import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, truncateSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { test } from 'node:test'
+import { openSqlite } from '../../src/store/sqlite.ts'
+import { assertSound, codeFor, policy, redeem } from '../daemon/load.ts'
+import { type Installation, install, meshidp } from '../support/program.ts'
+
+const stateOf = ({ directory }: Installation) => join(directory, 'state')
+
+test('a backup under load is one moment: whole, sound, and no more than what was answered before and after it [threats 466]', async (t) => {
+  const installation = await install(t, { policy })
+  const { directory, serve, run } = installation
+  await serve()
+  const alice = installation.at('127.0.0.2')
+  let signIns = 0
+  let done = false
+  const working = (async () => {
+    while (!done) {
+      await redeem(alice, await codeFor(alice))
+      signIns++
+    }
+  })()
+  while (signIns < 5) await new Promise((resolve) => setTimeout(resolve, 5))
+  const before = signIns
+  const file = join(directory, 'first.tar')
+  const made = await run('backup', file)
+  const after = signIns
+  done = true
+  await working
+  assert.deepEqual([made.code, made.stderr], [0, ''])
+  assert.match(made.stdout, /first\.tar: the database, 3 keys; \d\.\d MiB\.\nWhoever can read it can sign any token/)
+  assert.ok(after > before, 'people signed in meanwhile')
+  assert.equal(statSync(file).mode & 0o777, 0o600)
+  assert.deepEqual(
+    readdirSync(stateOf(installation)).filter((name) => name.includes('unfinished')),
+    [],
+  )
+
+  // What any machine has can look inside.
+  const unpacked = join(directory, 'unpacked')
+  mkdirSync(unpacked)
+  execFileSync('tar', ['-xf', file, '-C', unpacked])
+  execFileSync('sha256sum', ['--check', '--strict', 'SHA256SUMS'], { cwd: unpacked })
+  assert.deepEqual(readdirSync(unpacked).sort(), ['SHA256SUMS', 'keys', 'manifest.json', 'meshidp.db'])
+  const engine = await openSqlite(join(unpacked, 'meshidp.db'))
+  t.after(() => engine.close())
+  await assertSound(engine)
+  const inside = (await engine.get<{ n: number }>('SELECT count(*) AS n FROM refresh_tokens', {}))?.n ?? 0
+  assert.ok(inside >= before && inside <= after + 1, `${before} ≤ ${inside} ≤ ${after}`)
+})
+
+test('a directory gets backups that are named by the time, and keeps the newest; a file that is there is never written over', async (t) => {
+  const installation = await install(t)
+  const { directory, serve, run } = installation
+  const daemon = await serve()
+  await daemon.end()
+  const folder = join(directory, 'backups')
+  mkdirSync(folder)
+  for (const name of ['meshidp-20200101T000000Z.tar', 'meshidp-20210101T000000Z.tar.age', 'meshidp-notes.txt'])
+    writeFileSync(join(folder, name), '')
+  const made = await run('backup', folder, '--keep', '2')
+  assert.match(made.stdout, /Removed meshidp-20200101T000000Z\.tar\.\n$/)
+  assert.match(readdirSync(folder).sort().join(' '), /^meshidp-20210101T000000Z\.tar\.age meshidp-\d{8}T\d{6}Z\.tar meshidp-notes\.txt$/)
+
+  const again = await run('backup', join(folder, 'meshidp-notes.txt'))
+  assert.deepEqual([again.code, again.stderr.includes('is there already')], [1, true])
+  assert.equal(readFileSync(join(folder, 'meshidp-notes.txt'), 'utf8'), '')
+  const nowhere = await run('backup', join(directory, 'no', 'where.tar'))
+  assert.match(nowhere.stderr, /^meshidp: There is no directory /)
+  assert.equal((await run('backup', join(directory, 'one.tar'), '--keep', '2')).code, 2)
+})
+
+test('an encrypted backup says nothing, and is opened by its passphrase or identity only', async (t) => {
+  const installation = await install(t)
+  const { directory, serve, run } = installation
+  const daemon = await serve()
+  const at = (name: string) => join(directory, name)
+  writeFileSync(at('passphrase'), 'correct horse battery staple\n', { mode: 0o600 })
+  writeFileSync(at('wrong'), 'correct horse battery stable\n', { mode: 0o600 })
+  const { stdout: recipient } = await meshidp(t, ['backup', 'keygen', at('identity')]).ended
+  assert.match(recipient, /^age1[a-z0-9]{58}\n$/)
+  assert.equal(statSync(at('identity')).mode & 0o777, 0o600)
+  await meshidp(t, ['backup', 'keygen', at('other')]).ended
+  writeFileSync(at('recipients'), `# of the office\n${recipient}`)
+
+  assert.match((await run('backup', at('a.age'), '--passphrase-file', at('passphrase'))).stdout, /, encrypted\.\n$/)
+  assert.match((await run('backup', at('b.age'), '--recipient-file', at('recipients'))).stdout, /, encrypted\.\n$/)
+  for (const name of ['a.age', 'b.age']) {
+    const text = readFileSync(at(name), 'latin1')
+    assert.match(text, /^age-encryption\.org\/v1\n/)
+    assert.doesNotMatch(text, /SQLite format|"kty"|manifest/)
+  }
+  await daemon.end()
+
+  for (const options of [[], ['--passphrase-file', at('wrong')], ['--identity-file', at('identity')]]) {
+    const refused = await run('restore', at('a.age'), '--replace', ...options)
+    assert.deepEqual([refused.code, /is encrypted|cannot be opened with/.test(refused.stderr)], [1, true], refused.stderr)
+  }
+  assert.match((await run('restore', at('b.age'), '--replace', '--identity-file', at('other'))).stderr, /cannot be opened with/)
+  assert.equal((await run('restore', at('a.age'), '--replace', '--passphrase-file', at('passphrase'))).code, 0)
+  assert.equal((await run('restore', at('b.age'), '--replace', '--identity-file', at('identity'))).code, 0)
+
+  writeFileSync(at('short'), 'short\n', { mode: 0o600 })
+  assert.match((await run('backup', at('c.age'), '--passphrase-file', at('short'))).stderr, /12 characters at least/)
+  writeFileSync(at('open'), 'correct horse battery staple\n', { mode: 0o644 })
+  assert.match((await run('backup', at('c.age'), '--passphrase-file', at('open'))).stderr, /can be read by others/)
+  assert.equal(existsSync(at('c.age')), false)
+})
+
+test('a backup that is damaged, cut short or something else is refused, wherever it is hurt, and the state stays as it is [threats 463]', async (t) => {
+  const installation = await install(t, { policy })
+  const { directory, serve, run } = installation
+  const daemon = await serve()
+  const alice = installation.at('127.0.0.2')
+  await redeem(alice, await codeFor(alice))
+  const file = join(directory, 'good.tar')
+  await run('backup', file)
+  await daemon.end()
+  const good = readFileSync(file)
+  const state = () => readdirSync(stateOf(installation)).sort().join(' ')
+  const before = state()
+  const hurt = join(directory, 'hurt.tar')
+  const refused = async (what: string) => {
+    const { code, stderr } = await run('restore', hurt, '--replace')
+    assert.deepEqual(
+      [code, /^meshidp: (?:This backup cannot be used|This backup has no|.* is no backup)/.test(stderr)],
+      [1, true],
+      `${what}: ${stderr}`,
+    )
+    assert.equal(state(), before, what)
+  }
+  const keyAt = good.indexOf('"kty"')
+  for (const at of [3, 600, 1100, Math.floor(good.length / 2), keyAt, good.length - 1600]) {
+    const bytes = Buffer.from(good)
+    bytes[at] = (bytes[at] ?? 0) ^ 1
+    writeFileSync(hurt, bytes)
+    await refused(`a bit at ${at}`)
+  }
+  writeFileSync(hurt, good)
+  truncateSync(hurt, good.length - 3000)
+  await refused('cut short')
+  writeFileSync(hurt, 'a letter')
+  await refused('a letter')
+  execFileSync('tar', ['-cf', hurt, '--format=ustar', '-C', directory, 'policy.hujson'])
+  await refused('another archive')
+})
