@@ -61,6 +61,11 @@ const bad: readonly [title: string, text: string, message: string, hint?: string
   ['a duplicate key', '{\n  "grants": [],\n  ‸"grants": []\n}', '"grants" is there twice; the first is on line 2.'],
   ['a duplicate group', '{ "groups": { "group:a": ["x"], ‸"group:a": ["y"] } }', '"group:a" is there twice; the first is on line 1.'],
   ['the key __proto__ [threats 377]', '{ ‸"__proto__": {} }', '"__proto__" may not be a key.'],
+  [
+    'an object that says what its constructor is called [threats 377]',
+    '{ "grants": ‸{ "constructor": { "name": [{}] } } }',
+    '"grants" must be a list, not an object.',
+  ],
   ['a number beyond all', '{ "x": ‸1e999 }', 'This number is too large.'],
   ['Windows line ends', '{\r\n  "grants": ‸5\r\n}', '"grants" must be a list, not 5.'],
   ['only blanks', '‸ \n\t ', 'The file is empty; the least that it may hold is {}.'],
