@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { performance } from 'node:perf_hooks'
 import { type ControlServer, startControl } from './admin/control.ts'
 import { buildApp } from './app.ts'
+import { createClientKeys } from './clients/client_keys.ts'
 import { createGuardedFetch, type GuardedFetchOptions } from './clients/guarded_fetch.ts'
 import { createMetadataDocuments } from './clients/metadata_document.ts'
 import { type Config, ConfigError } from './config.ts'
@@ -105,8 +106,10 @@ export async function startDaemon({
         `This node would be ${issuerOf(name, config)} now. The issuer stays ${config.issuer}, as at the first start: clients know it by that.`,
       )
 
-    const named = (url: string) => deps.policy().clients.has(url)
-    const { principal, origin, total } = config.limits.document_fetches
+    const limits = config.limits.document_fetches
+    // What an admin has written into the policy may lead into the mesh; what strangers name may not.
+    const allow = (url: string) =>
+      deps.policy().clients.has(url) || [...deps.policy().clients.values()].some(({ jwks_uri }) => jwks_uri === url)
     let listeners: Listeners | null = null
     const deps: Deps = {
       config,
@@ -114,7 +117,8 @@ export async function startDaemon({
       randomBytes,
       newId: createIdentifiers(now, randomBytes),
       identity,
-      documents: createMetadataDocuments({ fetch: createGuardedFetch({ allow: named, ...fetch }), limits: { principal, origin, total } }),
+      documents: createMetadataDocuments({ fetch: createGuardedFetch({ allow, ...fetch }), limits }),
+      clientKeys: createClientKeys({ fetch: createGuardedFetch({ allow, mostBytes: 64 * 1024, ...fetch }), limits }),
       log,
       store,
       keys,

@@ -1,4 +1,5 @@
 /** What every endpoint and grant type gets as its first argument: one plain object, types only. */
+import type { ClientKeys } from './clients/client_keys.ts'
 import type { MetadataDocuments } from './clients/metadata_document.ts'
 import type { LiveConfig } from './config.ts'
 import type { Recent } from './decide.ts'
@@ -60,6 +61,8 @@ export type Deps = {
   identity: Identity
   /** The only way out: fetches Client ID Metadata Documents, guarded. */
   documents: MetadataDocuments
+  /** The same for keys that clients publish (`jwks_uri`). */
+  clientKeys: ClientKeys
   log: Log
   store: Store
   keys: Keyring

@@ -24,6 +24,7 @@ export const rulesOf = ({ config: { lifetimes } }: Deps): PruneRule[] => [
   { table: 'tickets', key: 'digest', where: `expires_at <= $now - ${aDay}` },
   { table: 'access_tokens', key: 'authorization_id, digest', where: `expires_at <= $now - ${anHour}` },
   { table: 'initial_access_tokens', key: 'id', where: `expires_at <= $now - ${7 * aDay}` },
+  { table: 'client_assertions', key: 'client_id, jti', where: `expires_at <= $now - ${tenMinutes}` },
   { table: 'revoked_tokens', key: 'jti', where: `expires_at <= $now - ${aDay}` },
   { table: 'authorizations', key: 'id', where: `expires_at <= $now - ${aDay}`, limit: 50 },
   { table: 'authorizations', key: 'id', where: `id IN (${neverRedeemed(tenMinutes)})`, limit: 50 },

@@ -24,7 +24,11 @@ export function requireKnownOrigin(deps: Deps, { headers }: Request): void {
     )
 }
 
+/** Whether it proves itself, so that nobody can be it by naming it (RFC 6749 §2.1). */
 export const isConfidential = ({ token_endpoint_auth_method }: ClientMetadata) => token_endpoint_auth_method !== 'none'
+
+/** Whether it does so by a secret, which we have to make for it. */
+export const hasSecret = ({ token_endpoint_auth_method }: ClientMetadata) => token_endpoint_auth_method.startsWith('client_secret_')
 
 type Registering = {
   policy: ActivePolicy

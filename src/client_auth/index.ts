@@ -4,15 +4,18 @@ import { findKnownClient } from '../clients/find.ts'
 import type { ActivePolicy, Deps } from '../deps.ts'
 import { OAuthError } from '../oauth/error.ts'
 import { optional, type Params } from '../oauth/parse.ts'
+import { assertionWire, asserts, notAnAssertion } from './assertion.ts'
 import { client_secret_basic } from './client_secret_basic.ts'
 import { client_secret_post } from './client_secret_post.ts'
 import type { Credentials, Method, Proof } from './method.ts'
 import { node } from './node.ts'
 import { none } from './none.ts'
+import { private_key_jwt } from './private_key_jwt.ts'
 
 export const methods = new Map<AuthMethod, Method>([
   ['client_secret_basic', client_secret_basic],
   ['client_secret_post', client_secret_post],
+  ['private_key_jwt', private_key_jwt],
   ['none', none],
   ['node', node],
 ])
@@ -33,21 +36,22 @@ export type Authenticated = Proof & { client: Client }
 export async function authenticateClient(
   deps: Deps,
   policy: ActivePolicy,
-  { authorization, caller }: Credentials,
+  credentials: Credentials,
   params: Params,
 ): Promise<Authenticated> {
+  const { authorization } = credentials
   const used = [...methods].flatMap(([name, { wire, present }]) => {
     const presented = present(authorization, params)
     return presented ? [{ name, wire, ...presented }] : []
   })
-  const asserts = ['client_assertion', 'client_assertion_type'].some((name) => optional(params, name) !== undefined)
-  const ways = [...new Set([...used.map(({ wire }) => wire), ...(asserts ? ['client_assertion'] : [])])]
-  if (ways.length > 1)
-    throw new OAuthError('invalid_request', `The client authenticates twice: by ${ways.join(' and by ')}. Use one of them.`)
-  if (asserts)
-    throw refused('Client assertions are not supported here. Use client_secret_basic, client_secret_post or none.', authorization)
+  const ways = new Set([...used.map(({ wire }) => wire), ...(asserts(params) ? [assertionWire] : [])])
+  if (ways.size > 1)
+    throw new OAuthError('invalid_request', `The client authenticates twice: by ${[...ways].join(' and by ')}. Use one of them.`)
   const [first] = used
+  if (!first && asserts(params)) throw refused(notAnAssertion(params), authorization)
   if (!first) throw refused('The request names no client. Send client_id, or HTTP Basic authentication.', authorization)
+  if (first.client_id === undefined)
+    throw refused('The client assertion names no client: it is not a well-formed JWT with a sub (RFC 7523 §3).', authorization)
   const alsoNamed = optional(params, 'client_id')
   if (alsoNamed !== undefined && alsoNamed !== first.client_id)
     throw new OAuthError('invalid_request', 'client_id in the body is another one than that in the Authorization header.')
@@ -61,7 +65,7 @@ export async function authenticateClient(
       `This client must authenticate by ${client.auth_methods.join(' or ') || 'a credential that is not supported here yet'}, not by ${first.name}.`,
       authorization,
     )
-  const proof = await own.proves(client, caller)
+  const proof = await own.proves(client, credentials, deps)
   if (!proof) throw refused('The client secret is wrong.', authorization)
   return { client, ...proof }
 }

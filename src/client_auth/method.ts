@@ -1,19 +1,24 @@
 /** What a method of client authentication is (RFC 6749 §2.3). */
 import type { Client } from '../clients/client.ts'
+import type { Deps } from '../deps.ts'
 import type { Params } from '../oauth/parse.ts'
 import type { Caller, NodePrincipal } from '../oauth/principal.ts'
 
-/** What a request has to prove its client by, beside its body: a header, and the machine that it comes from, which is asked about only where that counts. */
-export type Credentials = { authorization: string | undefined; caller: () => Promise<Caller> }
+/**
+ * What a request has to prove its client by, beside its body: a header, and the machine that it comes from, which is asked about only where that counts.
+ * `spent`: what this very request has used up already, so that looking at it twice is no second use.
+ */
+export type Credentials = { authorization: string | undefined; caller: () => Promise<Caller>; spent: Set<string> }
 
 /** A client that is proven; `node`: the tagged machine that calls, where that is what proved it. */
 export type Proof = { node: NodePrincipal | null }
 
 /** What a request presents, by one method. */
 export type Presented = {
-  client_id: string
+  /** Undefined where it cannot be made out. */
+  client_id: string | undefined
   /** What proves that client, or null. Throws `invalid_client` where there is more to say, and `Unavailable` where it cannot be found out. */
-  proves: (client: Client, caller: Credentials['caller']) => Proof | null | Promise<Proof | null>
+  proves: (client: Client, credentials: Credentials, deps: Deps) => Proof | null | Promise<Proof | null>
 }
 
 export type Method = {

@@ -13,7 +13,7 @@ export const node: Method = {
     if (client_id === undefined) return undefined
     return {
       client_id,
-      async proves({ node_tags }, caller) {
+      async proves({ node_tags }, { caller }) {
         const called = await caller()
         if (!called.principal) throw new OAuthError('invalid_client', `This client is proven by its machine. ${called.sentence}`)
         const { principal } = called

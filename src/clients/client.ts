@@ -2,6 +2,7 @@
 import { hash } from 'node:crypto'
 import type { ActivePolicy } from '../deps.ts'
 import type { Algorithm } from '../keys/keyset.ts'
+import type { ClientJwks } from '../oauth/client_jwks.ts'
 import type { AuthMethod as RegisteredMethod } from '../oauth/client_metadata.ts'
 import type { ClientFacts, PolicyClient } from '../policy/index.ts'
 import type { StoredClient } from '../store/clients.ts'
@@ -23,6 +24,10 @@ export type Client = {
   grant_types: readonly string[]
   auth_methods: readonly AuthMethod[]
   secret_digest: string | null
+  /** Its public keys, or where they are (RFC 7591 §2). */
+  keys: { jwks: ClientJwks } | { jwks_uri: string } | null
+  /** What its assertions have to be like: signed by this algorithm; also for the address of the token endpoint (`compat.assertion_aud`). */
+  assertions: { alg: string | null; token_endpoint_too: boolean }
   /** With `node` among its methods: a machine with one of these tags is the client. */
   node_tags: readonly string[]
   require_pkce: boolean
@@ -44,11 +49,15 @@ const softwareDigest = (redirect_uris: readonly string[], auth_methods: readonly
 function authMethodsOf({ node, jwks, jwks_uri, spiffe_id }: PolicyClient, secret_digest: string | null): AuthMethod[] {
   const methods: AuthMethod[] = [
     ...(secret_digest === null ? [] : (['client_secret_basic', 'client_secret_post'] as const)),
+    ...(jwks || jwks_uri !== null ? (['private_key_jwt'] as const) : []),
     ...(node.length === 0 ? [] : (['node'] as const)),
   ]
-  const provenOtherwise = Boolean(jwks) || jwks_uri !== null || spiffe_id !== null
-  return methods.length > 0 || provenOtherwise ? methods : ['none']
+  return methods.length > 0 || spiffe_id !== null ? methods : ['none']
 }
+
+/** Where its keys are; null where it has none. */
+const keysOf = ({ jwks, jwks_uri }: { jwks?: ClientJwks | null | undefined; jwks_uri?: string | null | undefined }): Client['keys'] =>
+  jwks ? { jwks } : jwks_uri ? { jwks_uri } : null
 
 /** Whether anybody can be it by naming it (RFC 6749 §2.1). */
 export const isPublic = ({ auth_methods }: Client): boolean => auth_methods.includes('none')
@@ -67,8 +76,10 @@ export function clientOfPolicy(client: PolicyClient, policy: ActivePolicy): Clie
     grant_types: ['authorization_code', 'refresh_token'],
     auth_methods,
     secret_digest,
+    keys: keysOf(client),
+    assertions: { alg: null, token_endpoint_too: client.compat.assertion_aud },
     node_tags: client.node,
-    require_pkce: client.require_pkce || secret_digest === null,
+    require_pkce: client.require_pkce || auth_methods.includes('none'),
     default_resource: client.default_resource,
     id_token_alg: client.id_token_signed_response_alg ?? 'RS256',
     registered_by: null,
@@ -91,6 +102,8 @@ export function clientOfStore(stored: StoredClient, named?: PolicyClient): Clien
     grant_types: metadata.grant_types,
     auth_methods,
     secret_digest: stored.secret_digest,
+    keys: keysOf(metadata),
+    assertions: { alg: metadata.token_endpoint_auth_signing_alg ?? null, token_endpoint_too: named?.compat.assertion_aud ?? false },
     node_tags: [],
     require_pkce: true,
     default_resource: named?.default_resource ?? null,

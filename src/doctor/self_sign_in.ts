@@ -83,13 +83,15 @@ const identity: Identity = {
 function depsOf(config: LiveConfig, { store, keys, now, randomBytes }: Own): Deps {
   const policy = policyOf(now())
   const silent = () => {}
+  const fetchesNothing = () => Promise.reject(new Error('the doctor fetches nothing'))
   return {
     config,
     now,
     randomBytes,
     newId: createIdentifiers(now, randomBytes),
     identity,
-    documents: { fetch: () => Promise.reject(new Error('the doctor fetches nothing')) },
+    documents: { fetch: fetchesNothing },
+    clientKeys: { at: fetchesNothing },
     log: { debug: silent, info: silent, warn: silent, error: silent },
     store: createStore(withoutDecisions(store.engine)),
     keys,

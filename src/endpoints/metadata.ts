@@ -8,6 +8,7 @@ import { algorithms } from '../keys/keyset.ts'
 import { authenticationContexts } from '../oauth/authentication_context.ts'
 import { pathOf } from '../oauth/issuer.ts'
 import { codeChallengeMethods } from '../oauth/pkce.ts'
+import { signatureAlgorithms } from '../oauth/signature_algorithms.ts'
 import { knownScopes } from '../policy/index.ts'
 import { supportedClaims } from '../tokens/claims.ts'
 
@@ -35,6 +36,9 @@ function metadataOf({ config: { issuer } }: Deps, scopes: Iterable<string>): obj
     token_endpoint_auth_methods_supported: announced,
     introspection_endpoint_auth_methods_supported: announced.filter((method) => method !== 'none'),
     revocation_endpoint_auth_methods_supported: announced,
+    token_endpoint_auth_signing_alg_values_supported: signatureAlgorithms,
+    introspection_endpoint_auth_signing_alg_values_supported: signatureAlgorithms,
+    revocation_endpoint_auth_signing_alg_values_supported: signatureAlgorithms,
     code_challenge_methods_supported: codeChallengeMethods,
     claims_supported: supportedClaims,
     claim_types_supported: ['normal'],

@@ -1,6 +1,6 @@
 import { callerOf, principalKey } from '../authorization/caller.ts'
 import { goodInitialAccessToken, refuseInitialAccessToken } from '../authorization/initial_access_token.ts'
-import { admitted, information, isConfidential, requireKnownOrigin } from '../authorization/registration.ts'
+import { admitted, hasSecret, information, requireKnownOrigin } from '../authorization/registration.ts'
 import { nameOf, recordDenial } from '../decide.ts'
 import { bearerOf, type Endpoint, json } from '../http/endpoint.ts'
 import { OAuthError } from '../oauth/error.ts'
@@ -32,7 +32,7 @@ export const register: Endpoint = {
     const client_id = `dcr_${deps.newId()}`
     const { metadata, decided } = await admitted(deps, request, { policy, principal, client_id, initial_access_token })
     const { limits } = decided.verdict
-    const client_secret = isConfidential(metadata) ? newSecret('client_secret', deps.randomBytes) : undefined
+    const client_secret = hasSecret(metadata) ? newSecret('client_secret', deps.randomBytes) : undefined
     const registration_access_token = newSecret('registration_access_token', deps.randomBytes)
     const client: StoredClient & { owner: string } = {
       client_id,

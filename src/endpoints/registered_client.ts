@@ -1,5 +1,5 @@
 import { callerOf, principalKey } from '../authorization/caller.ts'
-import { admitted, information, isConfidential, requireKnownOrigin } from '../authorization/registration.ts'
+import { admitted, hasSecret, information, requireKnownOrigin } from '../authorization/registration.ts'
 import { isOfPolicy } from '../clients/find.ts'
 import { nameOf, recordDenial } from '../decide.ts'
 import type { ActivePolicy, Deps } from '../deps.ts'
@@ -57,14 +57,14 @@ async function update(deps: Deps, request: Request, client: StoredClient): Promi
   await requireOwner(deps, policy, principal, client)
   const { client_id, initial_access_token } = client
   const { metadata, decided } = await admitted(deps, request, { policy, principal, client_id, initial_access_token, before: client })
-  const becomesConfidential = isConfidential(metadata) && client.secret_digest === null
-  const client_secret = becomesConfidential ? newSecret('client_secret', deps.randomBytes) : undefined
+  const getsSecret = hasSecret(metadata) && client.secret_digest === null
+  const client_secret = getsSecret ? newSecret('client_secret', deps.randomBytes) : undefined
   const registration_access_token = newSecret('registration_access_token', deps.randomBytes)
   const updated: StoredClient = {
     ...client,
     metadata,
     software: softwareDigest(metadata),
-    secret_digest: !isConfidential(metadata) ? null : client_secret === undefined ? client.secret_digest : digest(client_secret),
+    secret_digest: !hasSecret(metadata) ? null : client_secret === undefined ? client.secret_digest : digest(client_secret),
     used_at: deps.now(),
   }
   await deps.store.commit([updateClient(updated, digest(registration_access_token)), ...decided.writes])

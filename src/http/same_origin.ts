@@ -30,6 +30,7 @@ export const notFromOurPage = (): OAuthError =>
 export function credentialsOf({ identity }: Pick<Deps, 'identity'>, { headers, connection }: Pick<Request, 'headers' | 'connection'>) {
   return {
     authorization: headers.authorization,
+    spent: new Set<string>(),
     async caller(): Promise<Caller> {
       if (headers.origin !== undefined || headers['sec-fetch-site'] !== undefined)
         throw new OAuthError('forbidden', 'This is bound to a machine, so it is for programs of that machine, not for web pages.')

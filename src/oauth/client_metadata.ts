@@ -8,14 +8,16 @@ import { OAuthError } from './error.ts'
 import { type ApplicationType, checkRedirectUri, mostRedirectUris } from './redirect_uri.ts'
 import { parseScope, scopeOf } from './scope.ts'
 import { shownTextProblem } from './shown_text.ts'
+import { type SignatureAlgorithm, signatureAlgorithms } from './signature_algorithms.ts'
 import { hasPlainHost, isPort, isUriText, splitUri } from './uri_text.ts'
 
-export type AuthMethod = 'none' | 'client_secret_basic' | 'client_secret_post'
+export type AuthMethod = 'none' | 'client_secret_basic' | 'client_secret_post' | 'private_key_jwt'
 
 /** What we keep of a client's metadata, under the names it goes by on the wire; also what a registration answers (RFC 7591 §3.2.1). */
 export type ClientMetadata = {
   redirect_uris: string[]
   token_endpoint_auth_method: AuthMethod
+  token_endpoint_auth_signing_alg?: SignatureAlgorithm
   grant_types: ('authorization_code' | 'refresh_token')[]
   response_types: 'code'[]
   post_logout_redirect_uris?: string[]
@@ -34,7 +36,7 @@ export type ClientMetadata = {
   subject_type?: 'public'
   default_max_age?: number
   require_auth_time?: boolean
-  /** Kept for `private_key_jwt`; nothing is verified with them, nothing is fetched from there, as long as that method is not supported. */
+  /** By these `private_key_jwt` is verified; nothing is fetched before the client authenticates so. */
   jwks?: ClientJwks
   jwks_uri?: string
 }
@@ -43,7 +45,7 @@ export type MetadataRules = {
   source: 'registration' | 'document'
   /** `strict`: what would be ignored or narrowed is refused. */
   mode: 'lenient' | 'strict'
-  /** Whether this client may have a secret. Never so in a document. */
+  /** Whether this client may have a credential. A document never has a secret, and may always have keys. */
   confidentialAllowed: boolean
   issuer: string
   /** Every scope that there is; others are dropped. Absent: a document, which is written for many servers. */
@@ -113,15 +115,13 @@ function redirect_uris(value: unknown, { issuer, application_type }: Context, na
   return [...uris]
 }
 
-const readAuthMethod = oneOf('none', 'client_secret_basic', 'client_secret_post')
+const readAuthMethod = oneOf('none', 'client_secret_basic', 'client_secret_post', 'private_key_jwt')
+const readDocumentAuthMethod = oneOf('none', 'private_key_jwt')
 
-/** RFC 7591 §2: `client_secret_basic` if omitted; who may not have a secret becomes a public client, and reads so in the answer. */
+/** RFC 7591 §2: `client_secret_basic` if omitted; who may not have a credential becomes a public client, and reads so in the answer. */
 function token_endpoint_auth_method(value: unknown, context: Context, name: string): AuthMethod {
   // CIMD §4: there is nobody to share a secret with.
-  if (context.source === 'document') {
-    if (value === undefined || value === 'none') return 'none'
-    throw refuse(`${name} of a metadata document must be none: other methods are not supported for such clients.`)
-  }
+  if (context.source === 'document') return value === undefined ? 'none' : readDocumentAuthMethod(value, context, name)
   const asked = value === undefined ? 'client_secret_basic' : readAuthMethod(value, context, name)
   if (asked === 'none' || context.confidentialAllowed) return asked
   if (value !== undefined) context.narrow(name, `${name} must be none: the policy lets you register public clients only.`)
@@ -184,6 +184,7 @@ function require_auth_time(value: unknown, _context: Context, name: string): boo
 const readers: { readonly [Name in keyof ClientMetadata]-?: Read<ClientMetadata[Name] | undefined> } = {
   redirect_uris,
   token_endpoint_auth_method,
+  token_endpoint_auth_signing_alg: optional(oneOf(...signatureAlgorithms)), // OpenID Registration §2
   grant_types: someOf('authorization_code', 'refresh_token'),
   response_types: someOf('code'),
   post_logout_redirect_uris: optional(redirect_uris), // OpenID Connect RP-Initiated Logout §3.1
@@ -265,6 +266,9 @@ export function parseClientMetadata(body: unknown, rules: MetadataRules): Parsed
     if (sentence) throw refuse(`${name} cannot be accepted. ${sentence}`)
   }
   if (members.has('jwks') && members.has('jwks_uri')) throw refuse('jwks and jwks_uri cannot be there together (RFC 7591 section 2).')
+
+  if (members.get('token_endpoint_auth_method') === 'private_key_jwt' && !members.has('jwks') && !members.has('jwks_uri'))
+    throw refuse('private_key_jwt needs jwks or jwks_uri: there is no other way to know the keys of the client.')
 
   const ignored = [...members.keys()].filter((name) => !known.has(name)).map(printable)
   if (rules.mode === 'strict' && ignored.length > 0)

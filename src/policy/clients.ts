@@ -3,6 +3,7 @@
 import { didYouMean } from '../hujson/nearest.ts'
 import { type Path, quote } from '../hujson/read.ts'
 import type { Report } from '../hujson/report.ts'
+import { type ClientJwks, parseClientJwks } from '../oauth/client_jwks.ts'
 import { isUriText, splitUri } from '../oauth/uri_text.ts'
 import type { ClientEntry, PolicyDocument } from './document.ts'
 import type { PolicyClient, Resource } from './policy.ts'
@@ -37,9 +38,10 @@ export function compileClients(
       client_secret_file: entry.client_secret_file ?? null,
       default_resource: entry.default_resource ?? null,
       node: entry.node ?? [],
-      jwks: entry.jwks ?? null,
+      jwks: jwksOf(entry, path, report),
       jwks_uri: entry.jwks_uri ?? null,
       spiffe_id: entry.spiffe_id ?? null,
+      compat: { assertion_aud: entry.compat?.assertion_aud ?? false },
       require_pkce: entry.require_pkce ?? true,
       id_token_signed_response_alg: entry.id_token_signed_response_alg ?? null,
       post_logout_redirect_uris: entry.post_logout_redirect_uris ?? [],
@@ -57,10 +59,8 @@ function checkClient(entry: ClientEntry, path: Path, report: Report): void {
   }
   if (entry.jwks && entry.jwks_uri) report.error([...path, 'jwks_uri'], 'A client has "jwks" or "jwks_uri", not both (RFC 7591 §2).')
   if (entry.jwks_uri !== undefined && !isHttps(entry.jwks_uri)) report.error([...path, 'jwks_uri'], '"jwks_uri" must be an https address.')
-  for (const [i, key] of (entry.jwks?.keys ?? []).entries()) {
-    if (secretMembers.some((member) => member in key))
-      report.error([...path, 'jwks', 'keys', i], 'This key is private; a policy file holds public keys only.')
-  }
+  if (entry.compat?.assertion_aud && !entry.jwks && !entry.jwks_uri && !entry.spiffe_id)
+    report.error([...path, 'compat', 'assertion_aud'], '"assertion_aud" is about assertions, and this client has no key to sign any with.')
   if (entry.spiffe_id !== undefined && !/^spiffe:\/\/[a-z0-9._-]+\/[^\s*]+$/.test(entry.spiffe_id)) {
     report.error([...path, 'spiffe_id'], `${quote(entry.spiffe_id)} is no SPIFFE ID; it looks like spiffe://trust-domain/path.`)
   }
@@ -69,6 +69,23 @@ function checkClient(entry: ClientEntry, path: Path, report: Report): void {
     // OAuth 2.1 §7.5.1: PKCE may be waived only where the client is confidential and sends an OpenID nonce.
     report.error([...path, 'require_pkce'], 'Only a client with a credential may do without PKCE; this one has no "client_secret_file".')
   }
+}
+
+/** Its keys, as far as they can be used. Reports what cannot, each key by itself. */
+function jwksOf({ jwks }: ClientEntry, path: Path, report: Report): ClientJwks | null {
+  const keys = (jwks?.keys ?? []).flatMap((key, i) => {
+    if (secretMembers.some((member) => member in key)) {
+      report.error([...path, 'jwks', 'keys', i], 'This key is private; a policy file holds public keys only.')
+      return []
+    }
+    try {
+      return parseClientJwks({ keys: [key] }).keys
+    } catch (thrown) {
+      report.error([...path, 'jwks', 'keys', i], (thrown as Error).message.replace(/^Key 1 of jwks/, 'This key'))
+      return []
+    }
+  })
+  return keys.length > 0 ? { keys } : null
 }
 
 /** RFC 7518 §6.2.2, §6.3.2, §6.4.1. */

@@ -86,6 +86,10 @@ export const descriptions: Readonly<Record<string, Teaching>> = {
   },
   'clients.node': { description: 'Tags: a node with one of them is the credential.', examples: [['tag:mcp-gateway']] },
   'clients.spiffe_id': { description: 'The workload that it is.', examples: ['spiffe://example.com/grafana'] },
+  'clients.compat': { description: 'What it does otherwise than it should, and may.' },
+  'clients.compat.assertion_aud': {
+    description: "Whether its assertions may be for the token endpoint's address, as older software writes, instead of for the issuer.",
+  },
   'clients.require_pkce': {
     description:
       'Default: true. Only false for a client with a credential that cannot do PKCE; it must then send a nonce (OAuth 2.1 §7.5.1).',

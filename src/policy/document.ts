@@ -78,6 +78,7 @@ const client = z.strictObject({
   default_resource: text.optional(),
   node: list(tag).optional(),
   spiffe_id: text.optional(),
+  compat: z.strictObject({ assertion_aud: z.boolean().optional() }).optional(),
   require_pkce: z.boolean().optional(),
   id_token_signed_response_alg: z.enum(['RS256', 'ES256']).optional(),
 })

@@ -1,5 +1,7 @@
 /** What a policy file becomes: a compiled policy, or problems. */
+
 import type { Problem } from '../hujson/problem.ts'
+import type { ClientJwks } from '../oauth/client_jwks.ts'
 
 export type Resource = {
   name: string // "resource:wiki"
@@ -23,9 +25,10 @@ export type PolicyClient = {
   client_secret_file: string | null
   default_resource: string | null // "resource:wiki": for its requests that name none
   node: readonly string[] // tags
-  jwks: unknown
+  jwks: ClientJwks | null
   jwks_uri: string | null
   spiffe_id: string | null
+  compat: { assertion_aud: boolean } // what other software does otherwise than it should
   require_pkce: boolean
   id_token_signed_response_alg: 'RS256' | 'ES256' | null
   post_logout_redirect_uris: readonly string[]

@@ -7,6 +7,9 @@ import { start } from '../support/start.ts'
 
 const known = ['/.well-known/oauth-authorization-server', '/.well-known/openid-configuration']
 
+/** What assertions may be signed by: nothing symmetric, and not none. */
+const asymmetric = ['ES256', 'ES384', 'ES512', 'PS256', 'PS384', 'PS512', 'RS256', 'RS384', 'RS512', 'Ed25519', 'EdDSA']
+
 test('RFC 8414 §2, OpenID Connect Discovery §3: the document says what there is, and every endpoint that it names answers', async (t) => {
   const { alice, issuer } = await start(t)
   const [oauth, openid] = await Promise.all(known.map((path) => alice.send(path)))
@@ -30,9 +33,12 @@ test('RFC 8414 §2, OpenID Connect Discovery §3: the document says what there i
     grant_types_supported: ['authorization_code', 'refresh_token'],
     subject_types_supported: ['public'],
     id_token_signing_alg_values_supported: ['ES256', 'RS256'],
-    token_endpoint_auth_methods_supported: ['client_secret_basic', 'client_secret_post', 'none'],
-    introspection_endpoint_auth_methods_supported: ['client_secret_basic', 'client_secret_post'],
-    revocation_endpoint_auth_methods_supported: ['client_secret_basic', 'client_secret_post', 'none'],
+    token_endpoint_auth_methods_supported: ['client_secret_basic', 'client_secret_post', 'private_key_jwt', 'none'],
+    introspection_endpoint_auth_methods_supported: ['client_secret_basic', 'client_secret_post', 'private_key_jwt'],
+    revocation_endpoint_auth_methods_supported: ['client_secret_basic', 'client_secret_post', 'private_key_jwt', 'none'],
+    token_endpoint_auth_signing_alg_values_supported: asymmetric,
+    introspection_endpoint_auth_signing_alg_values_supported: asymmetric,
+    revocation_endpoint_auth_signing_alg_values_supported: asymmetric,
     code_challenge_methods_supported: ['S256'],
     claims_supported: document.claims_supported,
     claim_types_supported: ['normal'],

@@ -196,9 +196,11 @@ test('CIMD §4: a document that is about this client_id and still unfit is told 
   const unfit: [Record<string, unknown>, RegExp][] = [
     [{ client_secret: 'x' }, /client_secret cannot be accepted/],
     [{ client_secret_expires_at: 0 }, /client_secret_expires_at cannot be accepted/],
-    ...['client_secret_basic', 'client_secret_post', 'client_secret_jwt', 'private_key_jwt'].map(
-      (method): [Record<string, unknown>, RegExp] => [{ token_endpoint_auth_method: method }, /must be none/],
-    ),
+    ...['client_secret_basic', 'client_secret_post', 'client_secret_jwt'].map((method): [Record<string, unknown>, RegExp] => [
+      { token_endpoint_auth_method: method },
+      /must be none/,
+    ]),
+    [{ token_endpoint_auth_method: 'private_key_jwt' }, /needs jwks or jwks_uri/],
     [{ redirect_uris: ['javascript:alert(1)'] }, /redirect_uris/],
     [{ redirect_uris: undefined }, /redirect_uris/],
     [{ client_name: 'Grafana' }, /belongs to software that an admin named/],

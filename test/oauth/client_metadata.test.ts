@@ -55,8 +55,22 @@ test('RFC 7591 §2: token_endpoint_auth_method is client_secret_basic if omitted
   const narrowed = parse({ token_endpoint_auth_method: 'client_secret_post' })
   assert.equal(narrowed.metadata.token_endpoint_auth_method, 'none')
   assert.deepEqual(narrowed.narrowed, ['token_endpoint_auth_method'])
-  for (const method of ['private_key_jwt', 'client_secret_jwt', 'tls_client_auth', '', 7, ['none'], 'constructor'])
+  for (const method of ['client_secret_jwt', 'tls_client_auth', '', 7, ['none'], 'constructor'])
     refused({ token_endpoint_auth_method: method }, /must be none or/, confidential)
+})
+
+test('RFC 7591 §2: private_key_jwt needs keys, for a registration the permission to be confidential, for a document none', () => {
+  const keyed = {
+    token_endpoint_auth_method: 'private_key_jwt',
+    token_endpoint_auth_signing_alg: 'ES256',
+    jwks_uri: 'https://a.example/jwks',
+  }
+  const { metadata } = parse(keyed, confidential)
+  assert.deepEqual([metadata.token_endpoint_auth_method, metadata.token_endpoint_auth_signing_alg], ['private_key_jwt', 'ES256'])
+  assert.equal(parse(keyed).metadata.token_endpoint_auth_method, 'none')
+  assert.equal(parse({ ...keyed, client_id: url }, document).metadata.token_endpoint_auth_method, 'private_key_jwt')
+  refused({ ...keyed, jwks_uri: undefined }, /needs jwks or jwks_uri/, confidential)
+  for (const alg of ['HS256', 'none', 'RS1', 7]) refused({ ...keyed, token_endpoint_auth_signing_alg: alg }, /must be/, confidential)
 })
 
 test('RFC 7591 §2: grant and response types are narrowed to what is supported, and refused where nothing usable remains [threats 160]', () => {
@@ -277,7 +291,7 @@ test('CIMD §4: a document holds no secret, and asks for no method that needs on
   const base = { client_id: url }
   assert.equal(parse(base, document).metadata.token_endpoint_auth_method, 'none')
   for (const member of ['client_secret', 'client_secret_expires_at']) refused({ ...base, [member]: 1 }, /cannot be accepted/, document)
-  for (const method of ['client_secret_basic', 'client_secret_post', 'client_secret_jwt', 'private_key_jwt', 'x'])
+  for (const method of ['client_secret_basic', 'client_secret_post', 'client_secret_jwt', 'x'])
     for (const rules of [document, { ...document, confidentialAllowed: true }])
       refused({ ...base, token_endpoint_auth_method: method }, /must be none/, rules)
   refused({ ...base, redirect_uris: undefined }, /redirect_uris/, document, 'invalid_redirect_uri')

@@ -756,8 +756,16 @@ const bad: readonly [title: string, text: string, message: string, hint?: string
   ],
   [
     'jwks twice, RFC 7591 §2',
-    client('{ "jwks": { "keys": [{ "kty": "OKP" }] }, "jwks_uri": ‸"https://a/jwks" }'),
+    client(
+      '{ "jwks": { "keys": [{ "kty": "OKP", "crv": "Ed25519", "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo" }] }, "jwks_uri": ‸"https://a/jwks" }',
+    ),
     'A client has "jwks" or "jwks_uri", not both (RFC 7591 §2).',
+  ],
+  ['a key that is none', client('{ "jwks": { "keys": [‸{ "kty": "OKP" }] } }'), 'This key is not a public key of kty RSA, EC or OKP.'],
+  [
+    'a switch for assertions without a key',
+    client('{ "client_secret_file": "c", "compat": { "assertion_aud": ‸true } }'),
+    '"assertion_aud" is about assertions, and this client has no key to sign any with.',
   ],
   ['jwks over plain http', client('{ "jwks_uri": ‸"http://a/jwks" }'), '"jwks_uri" must be an https address.'],
   // Grants
@@ -1156,7 +1164,7 @@ const everything = `{
   "clients": {
     "client:c": {
       "client_id": "c", "name": "C", "redirect_uris": ["https://c/cb"], "post_logout_redirect_uris": ["https://c/bye"], "client_secret_file": "c",
-      "jwks": { "keys": [{ "kty": "OKP" }] }, "default_resource": "resource:a", "node": ["tag:c"], "spiffe_id": "spiffe://x/c", "require_pkce": false,
+      "jwks": { "keys": [{ "kty": "OKP", "crv": "Ed25519", "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo" }] }, "default_resource": "resource:a", "node": ["tag:c"], "spiffe_id": "spiffe://x/c", "compat": { "assertion_aud": true }, "require_pkce": false,
       "id_token_signed_response_alg": "RS256"
     },
     "client:d": { "jwks_uri": "https://d/jwks" }

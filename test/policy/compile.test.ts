@@ -46,6 +46,7 @@ test('what a resource and a client leave out gets its default', () => {
     jwks: null,
     jwks_uri: null,
     spiffe_id: null,
+    compat: { assertion_aud: false },
     require_pkce: true,
     id_token_signed_response_alg: null,
     post_logout_redirect_uris: [],

@@ -1,8 +1,10 @@
 /** The schema's history: append only. A migration that has run anywhere is never changed; its hash is checked. */
 import { first } from './0001_first.ts'
 import { openid } from './0002_openid.ts'
+import { clientAssertions } from './0003_client_assertions.ts'
 
 export const migrations = [
   { id: 1, name: 'first', sql: first },
   { id: 2, name: 'openid', sql: openid },
+  { id: 3, name: 'client_assertions', sql: clientAssertions },
 ]

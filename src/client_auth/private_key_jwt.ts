@@ -1,0 +1,87 @@
+import type { Client } from '../clients/client.ts'
+import type { Deps } from '../deps.ts'
+import { type ForeignJwt, isSignedBy } from '../keys/foreign_jwt.ts'
+import { type ForeignKey, foreignKeysOf, isForSignatures } from '../keys/foreign_key.ts'
+import { OAuthError } from '../oauth/error.ts'
+import { optional } from '../oauth/parse.ts'
+import { digest } from '../oauth/secret.ts'
+import { useAssertion } from '../store/client_assertions.ts'
+import { GuardFailed } from '../store/engine.ts'
+import { assertionOf, assertionWire, isFor, wrongTimes } from './assertion.ts'
+import type { Credentials, Method } from './method.ts'
+
+const longestLife = 300
+const longestJti = 256
+
+/** RFC 8725 §3.11: a token of another kind is no assertion. draft-ietf-oauth-rfc7523bis names the last; without a word it may be one. */
+const types = new Set([undefined, 'jwt', 'client-authentication+jwt'])
+
+const refuse = (what: string) => new OAuthError('invalid_client', `The client assertion ${what}.`)
+
+/** RFC 7523 §2.2 and §3: the client signs with its own key who it is, for whom, and that once. */
+export const private_key_jwt: Method = {
+  wire: assertionWire,
+  present(_authorization, params) {
+    const assertion = assertionOf(params, 'jwt-bearer')
+    if (!assertion) return undefined
+    const { jwt } = assertion
+    const sub = typeof jwt?.claims.sub === 'string' ? jwt.claims.sub : undefined
+    return {
+      client_id: optional(params, 'client_id') ?? sub, // RFC 7521 §4.2: client_id need not be there
+      async proves(client, credentials, deps) {
+        if (!jwt) throw refuse('is not a signed JWT of an asymmetric algorithm that is supported here')
+        checkClaims(deps, client, jwt)
+        await checkSignature(deps, client, jwt)
+        await useUp(deps, client, credentials, jwt)
+        return { node: null }
+      },
+    }
+  },
+}
+
+function checkClaims({ config: { issuer }, now }: Deps, client: Client, { header, alg, claims }: ForeignJwt): void {
+  const { iss, sub, aud, jti } = claims
+  const { client_id, assertions } = client
+  const typ = typeof header.typ === 'string' ? header.typ.toLowerCase().replace(/^application\//, '') : header.typ
+  if (!types.has(typ as string)) throw refuse('is a JWT of another kind (typ)')
+  if (assertions.alg !== null && assertions.alg !== alg) throw refuse(`must be signed by ${assertions.alg}, as the client registered`)
+  if (iss !== client_id || sub !== client_id) throw refuse('must have the client_id as iss and as sub')
+  const audiences = assertions.token_endpoint_too ? [issuer, `${issuer}/token`] : [issuer]
+  if (!isFor(aud, audiences)) throw refuse(`must have ${audiences.join(' or ')} as aud, and nothing else`)
+  const wrong = wrongTimes(claims, now(), longestLife)
+  if (wrong !== undefined) throw refuse(wrong)
+  if (typeof jti !== 'string' || jti === '' || jti.length > longestJti) throw refuse(`needs a jti of ${longestJti} letters at the most`)
+}
+
+/** The keys that stand in the client's entry, or those at its address. Throws `Unavailable` where that cannot be read. */
+async function keysOf({ clientKeys, now }: Deps, { client_id, keys }: Client, { kid }: ForeignJwt): Promise<readonly ForeignKey[]> {
+  if (keys === null) return []
+  if ('jwks' in keys) return foreignKeysOf(keys.jwks, isForSignatures) ?? []
+  return clientKeys.at(keys.jwks_uri, { client_id, kid, now: now() })
+}
+
+const signatureProblems = {
+  bad: 'is not signed by the key that it names',
+  unknown: 'is not signed by a key of this client for its algorithm',
+  ambiguous: 'may be signed by several keys of this client: say which one by a kid that only it has',
+}
+
+async function checkSignature(deps: Deps, client: Client, jwt: ForeignJwt): Promise<void> {
+  const signed = isSignedBy(jwt, await keysOf(deps, client, jwt))
+  if (signed !== 'good') throw refuse(signatureProblems[signed])
+}
+
+/**
+ * RFC 7523 §3, 7.: once, and before what it authorises: what then fails has used it up, and nothing can be done twice with it. Only what the client itself has
+ * signed is written down.
+ */
+async function useUp({ store }: Deps, { client_id }: Client, { spent }: Credentials, { claims }: ForeignJwt): Promise<void> {
+  const jti = digest(claims.jti as string)
+  if (spent.has(jti)) return
+  try {
+    await store.commit([useAssertion(client_id, jti, claims.exp as number)])
+  } catch (thrown) {
+    throw thrown instanceof GuardFailed ? refuse('was used before: make a new one for each request (jti)') : thrown
+  }
+  spent.add(jti)
+}
