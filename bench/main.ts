@@ -131,6 +131,7 @@ async function enter(server: Server, parent: string, options: Options): Promise<
     setup,
     filled,
     signatures: null,
+    size: prepared.size ?? null,
     starts: [],
     memory_at_rest: null,
     memory_after: null,

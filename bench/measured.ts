@@ -9,6 +9,8 @@ export type Measured = {
   filled: string | null
   /** What it signs with, as seen in its tokens; null while unknown. */
   signatures: string | null
+  /** MiB of the file that it is; null where it is more than one. */
+  size: number | null
   /** Milliseconds from spawn to the first 200. */
   starts: number[]
   /** Of the whole process group, MiB. */

@@ -5,7 +5,7 @@ import { workloads } from './load/workloads.ts'
 import { meshidp } from './servers/meshidp.ts'
 import { oidcProviderInMemory, oidcProviderInSqlite } from './servers/oidc_provider.ts'
 import type { Server } from './servers/server.ts'
-import { FULL } from './targets.ts'
+import { BINARY, FULL } from './targets.ts'
 
 /** The first is ours: ratios are between it and each other one. */
 const all: ReadonlyMap<string, Server> = new Map(
@@ -21,6 +21,7 @@ const USAGE = `usage: npm run bench -- [options]
   --workload A,B       of ${[...workloads.keys()].join(', ')} (all)
   --servers A,B        of ${[...all.keys()].join(', ')} (all)
   --rows N             also measures meshidp with so many refresh tokens in its database, of a tenth as many clients (0: does not)
+  --binary             also builds and measures the single executable
   --flood              instead of all that: what others notice of a stranger who floods meshidp
   --policy             instead of all that: policies of 10,000 grants, compiled and asked
   --id-token ALG       how ID tokens are signed on all: RS256 or ES256 (RS256)
@@ -42,6 +43,7 @@ export function readOptions() {
         workload: { type: 'string', default: [...workloads.keys()].join(',') },
         servers: { type: 'string', default: [...all.keys()].join(',') },
         rows: { type: 'string', default: '0' },
+        binary: { type: 'boolean', default: false },
         flood: { type: 'boolean', default: false },
         policy: { type: 'boolean', default: false },
         'id-token': { type: 'string', default: 'RS256' },
@@ -66,6 +68,7 @@ export function readOptions() {
       workloads: values.workload.split(',').map((name) => named('workload', name, workloads).name),
       servers: inOrder(values.servers.split(',').map((name) => named('servers', name, all))).concat(
         rows > 0 ? [meshidp(FULL, { rows })] : [],
+        values.binary ? [meshidp(BINARY, { binary: true })] : [],
       ),
       flood: values.flood,
       policy: values.policy,

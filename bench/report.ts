@@ -83,12 +83,13 @@ function figuresOf(servers: readonly Measured[], ratios: Ratios): string[][] {
 }
 
 const processesOf = (servers: readonly Measured[]): string[][] => [
-  ['process', 'start ms', 'MiB at rest', 'MiB after'],
-  ...servers.map(({ name, starts, memory_at_rest, memory_after }) => [
+  ['process', 'start ms', 'MiB at rest', 'MiB after', 'MiB file'],
+  ...servers.map(({ name, starts, memory_at_rest, memory_after, size }) => [
     name,
     starts.length === 0 ? '–' : whole(median(starts)),
     memory_at_rest === null ? '–' : whole(memory_at_rest),
     memory_after === null ? '–' : whole(memory_after),
+    size === null ? '–' : whole(size),
   ]),
 ]
 

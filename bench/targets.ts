@@ -6,6 +6,8 @@ import type { IdTokenAlg } from './servers/server.ts'
 
 /** The name of meshidp with a database that is not empty. */
 export const FULL = 'meshidp-full'
+/** The name of meshidp as a single executable. */
+export const BINARY = 'meshidp-binary'
 
 type Target = {
   /** Workload → how many times as many operations a second as the other does, at least. */
@@ -18,6 +20,8 @@ type Target = {
   start?: true
   /** How many times as long as ours the other's p99 may be, in any workload. */
   p99?: number
+  /** How many times as many operations a second as it we may do, in any workload: it is to be as fast. */
+  faster?: number
 }
 
 /** By the name of the other server. */
@@ -32,11 +36,13 @@ const TARGETS: ReadonlyMap<string, Target> = new Map([
   ],
   ['oidc-provider-sqlite', { rates: { introspect: 1.5, register: 4 }, rates_es256: { code: 6, refresh: 3 } }],
   [FULL, { p99: 1.3 }],
+  [BINARY, { faster: 1 / 0.95 }],
 ])
 
 const P99_ALWAYS_ALLOWED_MS = 15
 const MEMORY_AT_REST_MIB = 100
 const MEMORY_AFTER_MIB = 170
+const BINARY_MIB = { size: 125, at_rest: 110 }
 
 export type Verdict = {
   what: string
@@ -56,7 +62,7 @@ export function verdicts([ours, ...others]: readonly Measured[], ratios: Ratios,
     found.push({ what, figure, bound: 'at most', target, unit, met: figure <= target })
 
   for (const other of others) {
-    const { rates, rates_es256, slowest = [], start, p99 } = TARGETS.get(other.name) ?? {}
+    const { rates, rates_es256, slowest = [], start, p99, faster } = TARGETS.get(other.name) ?? {}
     const between = ratios.get(other.name) ?? new Map<string, Ratio>()
     for (const [workload, target] of Object.entries({ ...rates, ...(idTokenAlg === 'ES256' && rates_es256) })) {
       const ratio = between.get(workload)
@@ -67,10 +73,30 @@ export function verdicts([ours, ...others]: readonly Measured[], ratios: Ratios,
       if (own && its) atMost(`${workload}, p99`, own.p99, Math.max(its.p99, P99_ALWAYS_ALLOWED_MS), 'ms')
     }
     if (p99 !== undefined) for (const [workload, ratio] of between) atMost(`${workload}, p99 of ${other.name} to ours`, ratio.p99, p99, '')
+    if (faster !== undefined) for (const [workload, ratio] of between) atMost(`${workload}, times ${other.name}`, ratio.rate, faster, '')
     if (start && ours && ours.starts.length > 0 && other.starts.length > 0) atMost('start', median(ours.starts), median(other.starts), 'ms')
   }
   if (ours && ours.memory_at_rest !== null) atMost('memory at rest', ours.memory_at_rest, MEMORY_AT_REST_MIB, 'MiB')
   if (ours && ours.memory_after !== null) atMost('memory after the run', ours.memory_after, MEMORY_AFTER_MIB, 'MiB')
+  const binary = others.find(({ name }) => name === BINARY)
+  if (binary)
+    found.push(
+      ...ofBinary(
+        binary,
+        others.find(({ name }) => name === 'oidc-provider'),
+      ),
+    )
+  return found
+}
+
+/** What only the single executable is held against; its start is compared with that of oidc-provider on plain Node. */
+function ofBinary({ name, size, memory_at_rest, starts }: Measured, neighbour: Measured | undefined): Verdict[] {
+  const found: Verdict[] = []
+  const atMost = (what: string, figure: number, target: number, unit: Verdict['unit']) =>
+    found.push({ what: `${name}, ${what}`, figure, bound: 'at most', target, unit, met: figure <= target })
+  if (size !== null) atMost('size', size, BINARY_MIB.size, 'MiB')
+  if (memory_at_rest !== null) atMost('memory at rest', memory_at_rest, BINARY_MIB.at_rest, 'MiB')
+  if (starts.length > 0 && neighbour && neighbour.starts.length > 0) atMost('start', median(starts), median(neighbour.starts), 'ms')
   return found
 }
 

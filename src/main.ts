@@ -1,6 +1,5 @@
 /** argv → command; the only reader of the process. */
 import { once } from 'node:events'
-import { createInterface } from 'node:readline/promises'
 import { stripVTControlCharacters } from 'node:util'
 import { BackupRefused } from './backup/refused.ts'
 import { Refused } from './cli/ask.ts'
@@ -12,6 +11,7 @@ import { PolicyError } from './load_policy.ts'
 import { StoreRefused } from './store/refused.ts'
 
 async function question(text: string): Promise<string> {
+  const { createInterface } = await import('node:readline/promises') // seldom needed, 4 ms of a start
   const lines = createInterface({ input: process.stdin, output: process.stdout })
   try {
     // Ctrl-D is no answer.
@@ -47,11 +47,16 @@ const terminal: Terminal = {
 /** What is wrong outside of the program: a sentence is enough, a stack would only hide it. */
 const spoken = [ConfigError, PolicyError, KeyError, StoreRefused, Refused, BackupRefused]
 
-try {
-  process.exitCode = await run(terminal, process.argv.slice(2))
-} catch (error) {
+function failed(error: unknown): number {
   const isUnusable = error instanceof UsageError || error instanceof Unusable
   const isSpoken = isUnusable || spoken.some((kind) => error instanceof kind)
   terminal.writeError(isSpoken ? `meshidp: ${(error as Error).message}\n` : `meshidp: ${(error as Error).stack}\n`)
-  process.exitCode = isUnusable ? 2 : 1
+  return isUnusable ? 2 : 1
 }
+
+// Not awaited: the single executable is CommonJS, where a module cannot wait.
+void run(terminal, process.argv.slice(2))
+  .catch(failed)
+  .then((code) => {
+    process.exitCode = code
+  })

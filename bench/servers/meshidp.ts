@@ -1,6 +1,6 @@
 /** meshidp as it is run for real: the daemon's own command, on a disk, with a mesh to ask. Only limits are lifted, in its files; not for the flood. */
 import { execFileSync } from 'node:child_process'
-import { existsSync, readFileSync } from 'node:fs'
+import { existsSync, readFileSync, statSync } from 'node:fs'
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -14,6 +14,7 @@ import { REDIRECT_URI, type Server } from './server.ts'
 
 const root = new URL('../../', import.meta.url)
 const program = new URL('dist/bin/meshidp.mjs', root)
+const executable = fileURLToPath(new URL(`dist/meshidp-linux-${process.arch}`, root))
 /** All the load comes from one address, as one person; but not in a crowd. */
 const unlimited = { rate: 1e9, burst: 1e9 }
 const RESOURCE = 'https://api.bench.internal/mcp'
@@ -23,16 +24,18 @@ type Variant = {
   rows?: number
   /** Whether many people at addresses of their own use it: then its limits are those that it comes with. */
   crowded?: boolean
+  /** Whether it is the single executable, and not JavaScript run by the Node that runs this. */
+  binary?: boolean
 }
 
-export const meshidp = (name: string, { rows = 0, crowded = false }: Variant = {}): Server => ({
+export const meshidp = (name: string, { rows = 0, crowded = false, binary = false }: Variant = {}): Server => ({
   name,
   version: JSON.parse(readFileSync(new URL('package.json', root), 'utf8')).version,
-  setup: 'SQLite, WAL, synchronous=FULL: an fsync behind every answer that changes something; whois asked over its socket',
+  setup: `${binary ? 'the single executable; ' : ''}SQLite, WAL, synchronous=FULL: an fsync behind every answer that changes something; whois asked over its socket`,
 
   async prepare({ directory, port, idTokenAlg }) {
-    execFileSync(process.execPath, [fileURLToPath(new URL('scripts/build.mjs', root))])
-    const flags = /^#!.* node (--.*)$/m.exec(readFileSync(program, 'utf8'))?.[1]?.split(' ') ?? [] // as its own first line says
+    execFileSync(process.execPath, [fileURLToPath(new URL(`scripts/${binary ? 'build_binary' : 'build'}.mjs`, root))], { stdio: 'pipe' })
+    const run = binary ? [executable] : [process.execPath, ...flags(), fileURLToPath(program)]
     const issuer = `http://localhost:${port}`
     const app = { client_id: 'app', client_secret: 'app-secret-0123456789' }
     const api = { client_id: 'api', client_secret: 'api-secret-0123456789' }
@@ -96,7 +99,8 @@ export const meshidp = (name: string, { rows = 0, crowded = false }: Variant = {
 
     return {
       issuer,
-      command: [process.execPath, ...flags, fileURLToPath(program), 'serve', '--config', files.config],
+      command: [...run, 'serve', '--config', files.config],
+      ...(binary && { size: statSync(executable).size / 2 ** 20 }),
       env: { NODE_ENV: 'production' },
       profile: {
         metadata_path: '/.well-known/openid-configuration',
@@ -114,6 +118,9 @@ export const meshidp = (name: string, { rows = 0, crowded = false }: Variant = {
     }
   },
 })
+
+/** How the program is to be run, as its own first line says. */
+const flags = () => /^#!.* node (--.*)$/m.exec(readFileSync(program, 'utf8'))?.[1]?.split(' ') ?? []
 
 /** Resolves when there is a file. */
 async function appears(path: string): Promise<void> {

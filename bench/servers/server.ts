@@ -24,6 +24,8 @@ export type Prepared = {
   command: readonly string[]
   env: Record<string, string>
   profile: Profile
+  /** What one copies to a machine to have it, in MiB, where that is a single file. */
+  size?: number
   /** Puts rows into the database that the first start made, before any start is timed; resolves with a sentence about them. */
   fill?: (progress: (text: string) => void) => Promise<string>
   /** Ends what the server needs beside itself (the mesh). */

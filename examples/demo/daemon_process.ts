@@ -6,8 +6,12 @@ import { setTimeout as pause } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 
-const program = fileURLToPath(new URL('../../bin/meshidp.mjs', import.meta.url))
-const quietly = '--disable-warning=ExperimentalWarning'
+/** `meshidp` of this checkout. */
+const ofCheckout = [
+  process.execPath,
+  '--disable-warning=ExperimentalWarning',
+  fileURLToPath(new URL('../../bin/meshidp.mjs', import.meta.url)),
+]
 const patience = 20_000
 
 export type DaemonProcess = {
@@ -20,16 +24,25 @@ export type DaemonProcess = {
   command: <Answer>(...args: string[]) => Promise<Answer>
 }
 
+type Wanted = {
+  port: number
+  directory: string
+  policyFile: string
+  /** The program; default: that of this checkout. */
+  program?: readonly string[]
+}
+
 /** A development daemon on `port` (its page on the next one), with all that it needs below `directory`. */
-export function daemonProcess({ port, directory, policyFile }: { port: number; directory: string; policyFile: string }): DaemonProcess {
+export function daemonProcess({ port, directory, policyFile, program = ofCheckout }: Wanted): DaemonProcess {
+  const [file = '', ...before] = program
   const issuer = `http://localhost:${port}`
   let child: ChildProcess | undefined
   let said = ''
 
   async function start(): Promise<void> {
     said = ''
-    const args = [quietly, program, 'dev', '--port', String(port), '--state-dir', directory, '--policy', policyFile]
-    const started = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'pipe'] })
+    const args = [...before, 'dev', '--port', String(port), '--state-dir', directory, '--policy', policyFile]
+    const started = spawn(file, args, { stdio: ['ignore', 'pipe', 'pipe'] })
     for (const stream of [started.stdout, started.stderr])
       stream.setEncoding('utf8').on('data', (text: string) => {
         said += text
@@ -52,14 +65,7 @@ export function daemonProcess({ port, directory, policyFile }: { port: number; d
   }
 
   async function command<Answer>(...args: string[]): Promise<Answer> {
-    const { stdout } = await promisify(execFile)(process.execPath, [
-      quietly,
-      program,
-      ...args,
-      '--json',
-      '--config',
-      join(directory, 'config.hujson'),
-    ])
+    const { stdout } = await promisify(execFile)(file, [...before, ...args, '--json', '--config', join(directory, 'config.hujson')])
     return JSON.parse(stdout) as Answer
   }
 

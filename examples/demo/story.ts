@@ -41,11 +41,17 @@ const say = ({ narrate }: Stage, who: string, text: string) => narrate({ kind: '
 const tell = ({ narrate }: Stage, name: string, text: string) => narrate({ kind: 'fact', name, text })
 const chapter = ({ narrate }: Stage, text: string) => narrate({ kind: 'chapter', text })
 
+type Played = {
+  narrate: Narrate
+  /** The command line of the daemon and its commands; default: that of this checkout. */
+  program?: readonly string[] | undefined
+}
+
 /** Plays it all and tells it line by line. Rejects where a step fails; leaves nothing behind either way. */
-export async function playDemo({ narrate }: { narrate: Narrate }): Promise<void> {
+export async function playDemo({ narrate, program }: Played): Promise<void> {
   const ends: Stage['ends'] = []
   try {
-    const stage = await setStage(narrate, ends)
+    const stage = await setStage(narrate, ends, program)
     const alice = await aliceSignsIn(stage)
     await aliceRefreshes(stage, alice)
     await theDaemonDies(stage, alice)
@@ -58,13 +64,13 @@ export async function playDemo({ narrate }: { narrate: Narrate }): Promise<void>
   }
 }
 
-async function setStage(narrate: Narrate, ends: Stage['ends']): Promise<Stage> {
+async function setStage(narrate: Narrate, ends: Stage['ends'], program?: readonly string[]): Promise<Stage> {
   const directory = mkdtempSync(join(tmpdir(), 'meshidp-demo-'))
   ends.push(() => rmSync(directory, { recursive: true, force: true }))
   const ports = await resourcePorts()
   const policyFile = join(directory, 'policy.hujson')
   writeFileSync(policyFile, examplePolicyAt(ports))
-  const daemon = daemonProcess({ port: await freePorts(2), directory, policyFile })
+  const daemon = daemonProcess({ port: await freePorts(2), directory, policyFile, ...(program && { program }) })
   const stage = { narrate, daemon, wiki: uriAt(ports.wiki), notes: uriAt(ports.notes), ends }
 
   chapter(stage, 'A daemon on a development mesh, and two MCP servers')

@@ -13,8 +13,18 @@ import { lockState } from '../store/lock.ts'
 import { type Command, UsageError } from './command.ts'
 import { configName, developmentDirectory } from './config_file.ts'
 import { createLog } from './log.ts'
+import { runsFromSources, shipped } from './shipped.ts'
 
+/** The example policy of a checkout. */
 export const examplePolicy = fileURLToPath(new URL('../../policy/example.hujson', import.meta.url))
+
+/** The policy to begin with: of a checkout the example itself, else a copy in `directory`, which is there to be edited and so stays once it is. */
+function firstPolicy(directory: string): string {
+  if (runsFromSources) return examplePolicy
+  const file = join(directory, 'policy.hujson')
+  if (!existsSync(file)) writeFileSync(file, shipped('policy/example.hujson'), { mode: 0o600 })
+  return file
+}
 
 const longestSocketPath = 107
 
@@ -43,21 +53,10 @@ function makeSecrets(policyFile: string, directory: string): void {
   }
 }
 
-export type Development = { config: LiveConfig; configFile: string; daemon: Daemon; mesh: DevMesh; close: () => Promise<void> }
+type Place = { port: number; directory: string; policyFile?: string; more?: Partial<ConfigInput> }
 
-/** Starts a daemon on a development mesh of its own, with everything that it needs below `directory`. `more` changes its configuration. */
-export async function startDevelopment({
-  port,
-  directory,
-  policyFile = examplePolicy,
-  log,
-  page = true,
-  more = {},
-  ...seams
-}: { port: number; directory: string; policyFile?: string; log: Log; page?: boolean; more?: Partial<ConfigInput> } & Pick<
-  Parameters<typeof startDaemon>[0],
-  'now' | 'randomBytes' | 'fetch'
->): Promise<Development> {
+/** Makes all that a daemon on a development mesh needs below `directory`, and starts nothing; the mesh is to be at `socket`. `more` changes its configuration. */
+export function prepareDevelopment({ port, directory, policyFile, more = {} }: Place) {
   const state_directory = resolve(directory)
   mkdirSync(state_directory, { recursive: true, mode: 0o700 })
   lockState(state_directory).release() // throws where one runs here already: its configuration and its mesh are not to be replaced
@@ -68,7 +67,7 @@ export async function startDevelopment({
     issuer: `http://localhost:${port}`,
     state_directory,
     runtime_directory,
-    policy_file: resolve(policyFile),
+    policy_file: resolve(policyFile ?? firstPolicy(state_directory)),
     listen: { port },
     mesh: { socket },
     development: true,
@@ -78,6 +77,22 @@ export async function startDevelopment({
   const config = toConfig(written)
   makeSecrets(config.policy_file, config.secrets_directory)
   writeFileSync(configFile, `// Written by "meshidp dev" at each start.\n${JSON.stringify(written, null, 2)}\n`, { mode: 0o600 })
+  return { config, configFile, socket }
+}
+
+export type Development = { config: LiveConfig; configFile: string; daemon: Daemon; mesh: DevMesh; close: () => Promise<void> }
+
+/** Starts a daemon on a development mesh of its own. */
+export async function startDevelopment({
+  log,
+  page = true,
+  port,
+  directory,
+  policyFile,
+  more = {},
+  ...seams
+}: Place & { log: Log; page?: boolean } & Pick<Parameters<typeof startDaemon>[0], 'now' | 'randomBytes' | 'fetch'>): Promise<Development> {
+  const { config, configFile, socket } = prepareDevelopment({ port, directory, more, ...(policyFile !== undefined && { policyFile }) })
   const mesh = await startDevMesh({ socket, ...(page && { page: { port: port + 1 } }) })
   try {
     const daemon = await startDaemon({ config, log, ...seams })

@@ -9,6 +9,7 @@ import { configCheck, configSchemaCommand, configShow } from './config.ts'
 import { configFlags } from './config_file.ts'
 import { dev } from './dev.ts'
 import { doctor } from './doctor.ts'
+import { licenses } from './licenses.ts'
 import { policyCommands } from './policy/index.ts'
 import { resource } from './resource.ts'
 import { restore } from './restore.ts'
@@ -27,6 +28,7 @@ export const commands = new Map<string, Command>([
   ['backup keygen', keygen],
   ['restore', restore],
   ['resource', resource],
+  ['licenses', licenses],
   ...policyCommands,
   ...adminCommands,
 ])

@@ -6,17 +6,14 @@
 import { chmod, lstat, mkdir, readFile, unlink } from 'node:fs/promises'
 import type { IncomingMessage, Server, ServerResponse } from 'node:http'
 import { dirname } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import { http } from '../node_http.ts'
+import comesWithMeshidp from './dev_mesh.json' with { type: 'json' }
 import { statusBody, whoisBody } from './dev_mesh_answers.ts'
 import { type Change, changed, type MeshDocument, readDocument } from './dev_mesh_document.ts'
 import { serveDevMeshPage } from './dev_mesh_page.ts'
 
 /** To give as `ranges` to `createIdentity`. */
 export const devMeshRanges: readonly string[] = ['127.0.0.0/8']
-
-/** The people and machines that come with meshidp. */
-export const devMeshFile = fileURLToPath(new URL('dev_mesh.json', import.meta.url))
 
 export type DevMeshOptions = {
   /** Path of the unix socket to make; a stale one is replaced. At most 107 bytes, as the kernel wants. */
@@ -51,9 +48,9 @@ export type DevMesh = {
 }
 
 /** Throws where the file is not a mesh, or what it should bind is not on this machine only. */
-export async function startDevMesh({ socket, file = devMeshFile, page }: DevMeshOptions): Promise<DevMesh> {
+export async function startDevMesh({ socket, file, page }: DevMeshOptions): Promise<DevMesh> {
   if (Buffer.byteLength(socket) > 107) throw new Error(`The path ${socket} is too long for a unix socket. Choose a shorter folder.`)
-  let mesh = readDocument(JSON.parse(await readFile(file, 'utf8')))
+  let mesh = readDocument(file === undefined ? comesWithMeshidp : JSON.parse(await readFile(file, 'utf8')))
   let server: Server | null = null
   let hanging = false
   const held: (() => void)[] = []

@@ -22,6 +22,7 @@ const measured = (name: string, workload: string, of: Figures, start: number): M
   setup: '',
   filled: null,
   signatures: null,
+  size: null,
   starts: [start],
   memory_at_rest: 90,
   memory_after: 200,

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { createServer, type Server } from 'node:net'
 import { suite, type TestContext, test } from 'node:test'
 import { startLocalApi } from '../support/local_api.ts'
-import { type Installation, install, program, spawned } from '../support/program.ts'
+import { commandLine, type Installation, install, spawned } from '../support/program.ts'
 
 /** Starts the daemon with a socket that is open already, as systemd would: descriptor 3, and who it is for. */
 async function activated(t: TestContext, { configFile, port }: Installation, host = '127.0.0.1') {
@@ -12,8 +12,7 @@ async function activated(t: TestContext, { configFile, port }: Installation, hos
   t.after(() => server.close())
   const { fd } = (server as unknown as { _handle: { fd: number } })._handle
   const script = 'LISTEN_PID=$$ LISTEN_FDS=1 exec "$@"'
-  const command = [process.execPath, '--liftoff-only', program, 'serve', '--config', configFile]
-  return spawned(t, 'bash', ['-c', script, 'bash', ...command], { fds: [fd] })
+  return spawned(t, 'bash', ['-c', script, 'bash', ...commandLine(['serve', '--config', configFile])], { fds: [fd] })
 }
 
 suite('sockets that were open before the daemon (sd_listen_fds)', { concurrency: true }, () => {

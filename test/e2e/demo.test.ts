@@ -6,6 +6,7 @@ import { fileURLToPath } from 'node:url'
 import { examplePorts, uriAt } from '../../examples/demo/example_policy.ts'
 import { inTerminal } from '../../examples/demo/narrate.ts'
 import { playDemo } from '../../examples/demo/story.ts'
+import { executable } from '../support/executable.ts'
 
 test('npm run demo: the whole story, with a daemon that is killed, also where the ports of the example policy are taken', async (t) => {
   const taken = createServer().listen(examplePorts.wiki, '127.0.0.1')
@@ -17,7 +18,7 @@ test('npm run demo: the whole story, with a daemon that is killed, also where th
   const narrate = inTerminal((text) => {
     told += text
   }, false)
-  await playDemo({ narrate })
+  await playDemo({ narrate, program: executable === undefined ? undefined : [executable] })
 
   const chapters = told.split('\n').filter((line) => /^\S/.test(line))
   assert.equal(chapters.length, 7, told)

@@ -3,7 +3,7 @@ import { test } from 'node:test'
 import { connectAgent } from '../../examples/client/agent.ts'
 import { inMemory } from '../../examples/client/oauth_provider.ts'
 import { signIn } from '../../examples/demo/person.ts'
-import { browserOf, documentedApplication, kindsOfClients, startWithServers } from './servers.ts'
+import { browserOf, documentedApplication, kindsOfClients, noDocuments, startWithServers } from './servers.ts'
 
 test('@modelcontextprotocol/client 2: registers, signs in, refreshes by itself, and goes on with another daemon on the same state', async (t) => {
   const { started, wiki } = await startWithServers(t)
@@ -25,7 +25,7 @@ test('@modelcontextprotocol/client 2: registers, signs in, refreshes by itself, 
   assert.equal(pages.length, 1, 'the person was asked once')
 })
 
-test('@modelcontextprotocol/client 2: a Client ID Metadata Document is its registration', async (t) => {
+test('@modelcontextprotocol/client 2: a Client ID Metadata Document is its registration', { skip: noDocuments }, async (t) => {
   const { client_id, options } = await documentedApplication(t)
   const { started, wiki } = await startWithServers(t, options)
   const browser = browserOf(t)

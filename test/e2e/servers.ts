@@ -5,6 +5,7 @@ import { freePorts } from '../../examples/demo/free_ports.ts'
 import { type Machine, machineAt } from '../../examples/demo/from_address.ts'
 import { startMcpServer } from '../../examples/mcp-server/server.ts'
 import { policyClient } from '../support/example_policy.ts'
+import { executable } from '../support/executable.ts'
 import { startHttpsSite } from '../support/https_site.ts'
 import { type Started, type StartOptions, start } from '../support/start.ts'
 
@@ -41,6 +42,9 @@ export function browserOf(t: TestContext, address = '127.0.0.2'): Machine {
   t.after(machine.close)
   return machine
 }
+
+/** Why no document can be had here: whoever drives the single executable cannot tell it where a name of the test leads, and whose certificate it has. */
+export const noDocuments = executable !== undefined && 'The single executable takes documents from the internet only.'
 
 /** An application whose client_id is the address of its Client ID Metadata Document, and what a daemon needs to take it. */
 export async function documentedApplication(t: TestContext) {

@@ -8,6 +8,7 @@ import { fileURLToPath } from 'node:url'
 import type { ConfigInput } from '../../src/config.ts'
 import { type DevMesh, startDevMesh } from '../../src/identity/dev_mesh.ts'
 import { changedPolicy } from './example_policy.ts'
+import { executable } from './executable.ts'
 import { type Person, personAt } from './person.ts'
 import { freePort, temporaryDirectory } from './start.ts'
 
@@ -32,6 +33,8 @@ export type Surroundings = {
   env?: Record<string, string | undefined>
   /** Signals reach all that it starts, as those of a terminal do. */
   group?: boolean
+  /** Nothing but `env` is in its environment. */
+  bare?: boolean
   /** Descriptors of this process that become 3, 4, … of that one. */
   fds?: readonly number[]
 }
@@ -41,10 +44,15 @@ export function spawned(
   t: TestContext,
   command: string,
   args: readonly string[],
-  { cwd = repository, env = {}, group = false, fds = [] }: Surroundings = {},
+  { cwd = repository, env = {}, group = false, bare = false, fds = [] }: Surroundings = {},
 ): Running {
   const { NODE_TEST_CONTEXT: _, NODE_OPTIONS: __, ...inherited } = process.env
-  const child = spawn(command, args, { cwd, env: { ...inherited, ...env }, stdio: ['ignore', 'pipe', 'pipe', ...fds], detached: group })
+  const child = spawn(command, args, {
+    cwd,
+    env: bare ? env : { ...inherited, ...env },
+    stdio: ['ignore', 'pipe', 'pipe', ...fds],
+    detached: group,
+  })
   const signalled = (signal: NodeJS.Signals) => {
     if (group && child.pid !== undefined && child.exitCode === null && child.signalCode === null) process.kill(-child.pid, signal)
     else child.kill(signal)
@@ -81,15 +89,20 @@ export function spawned(
   }
 }
 
-/** Runs `meshidp ARGS`. `preload`: a module that is loaded before it; `under`: a command that runs it, such as `unshare`. */
+/** What `meshidp ARGS` is here. `options`: of Node. */
+export const commandLine = (args: readonly string[], ...options: readonly string[]): string[] =>
+  executable === undefined
+    ? [process.execPath, '--liftoff-only', '--disable-warning=ExperimentalWarning', ...options, program, ...args]
+    : [executable, ...args]
+
+/** Runs `meshidp ARGS`; the single executable in an empty environment. `preload`: a module that is loaded before it, but for the single executable; `under`: a command that runs it, such as `unshare`. */
 export function meshidp(
   t: TestContext,
   args: readonly string[],
   { preload, under = [], ...surroundings }: Surroundings & { preload?: string; under?: readonly string[] } = {},
 ): Running {
-  const options = ['--liftoff-only', '--disable-warning=ExperimentalWarning', ...(preload ? ['--import', preload] : [])]
-  const [command, ...rest] = [...under, process.execPath, ...options, program, ...args] as [string, ...string[]]
-  return spawned(t, command, rest, surroundings)
+  const [command, ...rest] = [...under, ...commandLine(args, ...(preload ? ['--import', preload] : []))] as [string, ...string[]]
+  return spawned(t, command, rest, { bare: executable !== undefined, ...surroundings })
 }
 
 export type Installation = {

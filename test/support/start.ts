@@ -8,7 +8,9 @@ import { type Development, examplePolicy, startDevelopment } from '../../src/cli
 import type { ConfigInput } from '../../src/config.ts'
 import type { DaemonOptions } from '../../src/daemon.ts'
 import type { Log } from '../../src/deps.ts'
+import { executable } from './executable.ts'
 import { type Person, personAt } from './person.ts'
+import { clockApart, startApart } from './start_apart.ts'
 
 export type Clock = { now: () => number; advance: (by: { seconds?: number; minutes?: number; hours?: number; days?: number }) => void }
 
@@ -86,10 +88,10 @@ export function temporaryDirectory(t: TestContext): string {
   return directory
 }
 
-/** Starts a daemon on a development mesh; it stops, and its files go, when the test ends. */
+/** Starts a daemon on a development mesh; it stops, and its files go, when the test ends. Where there is an `executable`, as a process of that, without the seams. */
 export async function start(t: TestContext, options: StartOptions = {}): Promise<Started> {
   const directory = temporaryDirectory(t)
-  return startIn(t, directory, await freePort(), testClock(), options)
+  return startIn(t, directory, await freePort(), executable === undefined ? testClock() : clockApart(directory), options)
 }
 
 async function startIn(t: TestContext, directory: string, port: number, clock: Clock, options: StartOptions): Promise<Started> {
@@ -97,18 +99,18 @@ async function startIn(t: TestContext, directory: string, port: number, clock: C
   // A copy of its own, since `setPolicy` writes it; a restart finds it as it was left.
   if (!existsSync(policyFile)) writeFileSync(policyFile, options.policy ?? readFileSync(examplePolicy))
   const { log, lines } = testLog()
-  const development = await startDevelopment({
+  const place = {
     port,
     directory,
-    log,
-    page: false,
-    now: clock.now,
     // `setPolicy` loads at once; and the file lies beside the database, where every commit would wake the watch.
     more: { policy_watch: false, ...(options.path && { issuer: `http://localhost:${port}${options.path}` }), ...options.config },
     policyFile,
-    ...(options.fetch && { fetch: options.fetch }),
-    ...(options.randomBytes && { randomBytes: options.randomBytes }),
-  })
+  }
+  const seams = { ...(options.fetch && { fetch: options.fetch }), ...(options.randomBytes && { randomBytes: options.randomBytes }) }
+  const development =
+    executable === undefined
+      ? await startDevelopment({ ...place, ...seams, log, page: false, now: clock.now })
+      : await startApart(t, executable, place)
   let open = true
   const close = async () => {
     if (!open) return
