@@ -31,7 +31,7 @@ export async function openState(
   }
   try {
     finishSwap(config.state_directory)
-    const engine = await openSqlite(join(config.state_directory, 'meshidp.db'), { migrations })
+    const engine = await openSqlite(join(config.state_directory, 'meshidp.db'), { migrations, now: now() })
     closers.push(engine.close)
     const store = createStore(engine)
     const keys = await openKeys(config, credentials, store, { now, randomBytes })

@@ -8,6 +8,7 @@ import { type Lock, lockFile, lockState } from '../store/lock.ts'
 import { isUnfinished, syncDirectory, unfinishedOf } from '../store/private_file.ts'
 import { StateInUse } from '../store/refused.ts'
 import { copyDatabase, damageOf, describeDatabase } from '../store/snapshot.ts'
+import { timeName } from '../store/time_name.ts'
 import { type Entry, pack } from './archive.ts'
 import { encrypt, type Secret } from './encryption.ts'
 import { type Manifest, version } from './manifest.ts'
@@ -140,9 +141,6 @@ async function writeOut(file: string, bytes: AsyncIterable<Uint8Array>): Promise
 
 /** The name of a backup of `now` (seconds) in a directory. */
 export const backupName = (now: number, encrypted: boolean): string => `meshidp-${timeName(now)}.tar${encrypted ? '.age' : ''}`
-
-/** A time as it stands in names of files: 20261129T211500Z. Later ones sort after earlier ones. */
-export const timeName = (now: number): string => new Date(now * 1000).toISOString().replaceAll(/[-:]|\.\d+/g, '')
 
 /** Removes all but the `most` newest backups of such names, and returns the names of those that went. */
 export function keepNewest(directory: string, most: number): string[] {

@@ -5,7 +5,7 @@ import { dirname, join } from 'node:path'
 import { promisify } from 'node:util'
 import type { Config } from '../config.ts'
 import { openLocalApi } from '../identity/local_api.ts'
-import { type Place, type Units, unitsOf } from '../systemd/units.ts'
+import { type Place, startedUnits, type Units, unitsOf } from '../systemd/units.ts'
 import { Refused } from './ask.ts'
 import { type Command, type Terminal, UsageError, type Values } from './command.ts'
 import { configOption, readConfig } from './config_file.ts'
@@ -81,11 +81,11 @@ async function install(terminal: Terminal, values: Values): Promise<number> {
   await systemd(terminal, 'systemd-sysusers', 'meshidp.conf')
   await systemd(terminal, 'systemd-tmpfiles', '--create', 'meshidp.conf')
   await systemd(terminal, 'systemctl', 'daemon-reload')
-  if (values.now) await systemd(terminal, 'systemctl', 'enable', '--now', 'meshidp.socket', 'meshidp.service')
+  if (values.now) await systemd(terminal, 'systemctl', 'enable', '--now', ...startedUnits)
   terminal.write(
     values.now
       ? '\nIt is running. Look at it: systemctl status meshidp; meshidp doctor\n'
-      : '\nStart it, now and at each boot: systemctl enable --now meshidp.socket meshidp.service\n',
+      : `\nStart it, now and at each boot: systemctl enable --now ${startedUnits.join(' ')}\n`,
   )
   return 0
 }
@@ -99,7 +99,9 @@ async function uninstall(terminal: Terminal, values: Values): Promise<number> {
     terminal.write('No service is installed.\n')
     return 0
   }
-  if (root === '/') await systemd(terminal, 'systemctl', 'disable', '--now', 'meshidp.service', 'meshidp.socket')
+  // One that an older meshidp installed has fewer of them.
+  const started = startedUnits.filter((unit) => files.includes(placeOf(root, `system/${unit}`)))
+  if (root === '/') await systemd(terminal, 'systemctl', 'disable', '--now', ...started.toReversed())
   for (const file of files) {
     rmSync(file)
     terminal.write(`  ${file} removed\n`)

@@ -1,5 +1,8 @@
 /** The unit files: those in systemd/ are made from this, and `meshidp service install` writes them as this machine needs them. */
 
+import { backupTimer, backupUnit } from './backup_units.ts'
+import { hardening } from './hardening.ts'
+
 export type Place = {
   /** Absolute path of the program, without spaces. */
   program: string
@@ -71,38 +74,13 @@ ConfigurationDirectoryMode=0755
 #LoadCredentialEncrypted=succession.key:/etc/credstore.encrypted/meshidp.succession.key
 UMask=0077
 
-# Everything that a Node process can bear.
-CapabilityBoundingSet=
-AmbientCapabilities=
-NoNewPrivileges=yes
-ProtectSystem=strict
-ProtectHome=yes
-PrivateTmp=yes
-PrivateMounts=yes
-PrivateDevices=yes
+${hardening}
 ${
   identity === 'userspace'
     ? "# In a user namespace the owner of tailscaled's connections could not be told from any other user, so nobody would have an identity.\nPrivateUsers=no"
     : 'PrivateUsers=yes'
 }
-ProtectHostname=yes
-ProtectClock=yes
-ProtectKernelTunables=yes
-ProtectKernelModules=yes
-ProtectKernelLogs=yes
-ProtectControlGroups=yes
-ProtectProc=invisible
-ProcSubset=pid
 RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6
-RestrictNamespaces=yes
-RestrictRealtime=yes
-RestrictSUIDSGID=yes
-LockPersonality=yes
-RemoveIPC=yes
-KeyringMode=private
-SystemCallArchitectures=native
-SystemCallFilter=@system-service
-SystemCallFilter=~@privileged @resources
 # Only this machine and the mesh. Client ID Metadata Documents come from the internet: where the policy lets them in, allow it by
 # "systemctl edit meshidp": [Service] IPAddressDeny= (empty).
 IPAddressDeny=any
@@ -130,9 +108,14 @@ export const unitsOf = (place: Place): Units =>
   new Map([
     ['system/meshidp.service', serviceUnit(place)],
     ['system/meshidp.socket', socketUnit(place)],
+    ['system/meshidp-backup.service', backupUnit(place.program)],
+    ['system/meshidp-backup.timer', backupTimer],
     ['sysusers.d/meshidp.conf', sysusers],
     ['tmpfiles.d/meshidp.conf', tmpfiles],
   ])
 
 /** As systemd/ has them: on a node with a TUN device. */
 export const example: Place = { program: '/usr/local/bin/meshidp', listen: ['100.64.0.1:443', '[fd7a:115c:a1e0::1]:443'], identity: 'tun' }
+
+/** Those that are started, and at each boot again; the others are started by them. */
+export const startedUnits = ['meshidp.socket', 'meshidp.service', 'meshidp-backup.timer']

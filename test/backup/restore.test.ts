@@ -1,8 +1,10 @@
 import assert from 'node:assert/strict'
-import { cpSync, readdirSync, rmSync } from 'node:fs'
+import { cpSync, readdirSync, rmSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import Database from 'better-sqlite3'
+import { migrations } from '../../src/store/migrations/index.ts'
+import { openSqlite } from '../../src/store/sqlite.ts'
 import { codeFor, grafana, policy, redeem, wikiServer } from '../daemon/load.ts'
 import { wiki } from '../support/example_policy.ts'
 import { Refusal } from '../support/person.ts'
@@ -115,4 +117,33 @@ test('every table is thought of when a backup is restored: what is in it either 
   const gone = ['auth_times', 'authorizations', 'consents', 'initial_access_tokens', 'tickets']
   const kept = ['clients', 'decisions', 'meta', 'migrations', 'records', 'registrants', 'revoked_tokens']
   assert.deepEqual(tables, [...ofAuthorizations, ...gone, ...kept].sort())
+})
+
+test('before its schema changes the database is copied, and that copy can be restored: the keys stay [threats 470]', async (t) => {
+  const installation = await install(t, { policy })
+  const { directory, serve, run } = installation
+  const state = join(directory, 'state')
+  let daemon = await serve()
+  await daemon.end()
+  // As the program before the last migration left it.
+  rmSync(join(state, 'meshidp.db'))
+  const older = await openSqlite(join(state, 'meshidp.db'), { migrations: migrations.slice(0, -1) })
+  await older.commit([{ sql: "INSERT INTO meta (name, value) VALUES ('keys_since', '1'), ('tailnet', 'example.com')", params: {} }])
+  await older.close()
+
+  daemon = await serve()
+  const { stdout: keys } = await run('keys', 'list')
+  await daemon.end()
+  const copies = readdirSync(state).filter((name) => name.startsWith('meshidp-schema-'))
+  assert.match(copies.join(' '), new RegExp(`^meshidp-schema-${migrations.at(-2)?.id}-\\d{8}T\\d{6}Z\\.db$`))
+  const copy = join(state, copies[0] ?? '')
+  assert.equal(statSync(copy).mode & 0o777, 0o600)
+  const restored = await run('restore', copy, '--replace')
+  assert.deepEqual([restored.code, restored.stderr], [0, ''])
+  assert.match(restored.stdout, /The signing keys are those that were there/)
+  daemon = await serve()
+  assert.equal((await run('keys', 'list')).stdout, keys)
+  const alice = installation.at('127.0.0.2')
+  await redeem(alice, await codeFor(alice))
+  await daemon.end()
 })

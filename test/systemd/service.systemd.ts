@@ -57,7 +57,8 @@ test('meshidp as a service of systemd', async (t) => {
     const [, exposure = '10'] = /Overall exposure level for meshidp\.service: ([\d.]+)/.exec(stdout) ?? []
     t.diagnostic(`exposure ${exposure}`)
     assert.ok(Number(exposure) <= 1.5, stdout)
-    const verified = await run('systemd-analyze', 'verify', '/etc/systemd/system/meshidp.service', '/etc/systemd/system/meshidp.socket')
+    const units = ['meshidp.service', 'meshidp.socket', 'meshidp-backup.service', 'meshidp-backup.timer']
+    const verified = await run('systemd-analyze', 'verify', ...units.map((unit) => `/etc/systemd/system/${unit}`))
     assert.deepEqual([verified.code, verified.stderr], [0, ''])
   })
 
@@ -141,6 +142,18 @@ test('meshidp as a service of systemd', async (t) => {
       assert.match((await ask('100.64.0.2', '100.64.0.9', '/readyz')).stdout, /^200 /)
     },
   )
+
+  await t.test('a backup each night: the timer waits, and what it starts makes one beside the daemon, for its user alone', async () => {
+    assert.match(await sh('systemctl list-timers --no-pager meshidp-backup.timer'), /meshidp-backup\.service/)
+    const made = await run('systemctl', 'start', 'meshidp-backup.service')
+    assert.equal(made.code, 0, await sh('journalctl --unit=meshidp-backup --no-pager --output=cat'))
+    assert.match(
+      (await sh('stat -c "%U %a %n" /var/lib/meshidp-backup/*')).trim(),
+      /^meshidp 600 \/var\/lib\/meshidp-backup\/meshidp-\d{8}T\d{6}Z\.tar$/,
+    )
+    assert.equal((await sh('stat -c "%U %a" /var/lib/meshidp-backup')).trim(), 'meshidp 700')
+    assert.equal(await show('ActiveState'), 'active')
+  })
 
   await t.test('it stops well, and "service uninstall" leaves configuration, policy and state', async () => {
     const gone = await run('meshidp', 'service', 'uninstall')
