@@ -47,3 +47,7 @@ export function wrongTimes({ exp, nbf, iat }: Readonly<Record<string, unknown>>,
   if ((iat ?? 0) > now + skew) return 'is of the future (iat): look at the clocks'
   return iat !== undefined && iat < now - longest - skew ? 'is too old (iat)' : undefined
 }
+
+/** The earliest time, in seconds, at which an assertion with right times can have been used. `longest`: as above. */
+export const firstUse = ({ exp, iat }: Readonly<Record<string, unknown>>, longest: number): number =>
+  Math.max((exp as number) - longest, (iat as number | undefined) ?? 0) - skew

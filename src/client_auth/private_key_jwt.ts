@@ -2,12 +2,12 @@ import type { Client } from '../clients/client.ts'
 import type { Deps } from '../deps.ts'
 import { type ForeignJwt, isSignedBy } from '../keys/foreign_jwt.ts'
 import { type ForeignKey, foreignKeysOf, isForSignatures } from '../keys/foreign_key.ts'
-import { OAuthError } from '../oauth/error.ts'
+import { OAuthError, Unavailable } from '../oauth/error.ts'
 import { optional } from '../oauth/parse.ts'
 import { digest } from '../oauth/secret.ts'
 import { useAssertion } from '../store/client_assertions.ts'
 import { GuardFailed } from '../store/engine.ts'
-import { assertionOf, assertionWire, isFor, wrongTimes } from './assertion.ts'
+import { assertionOf, assertionWire, firstUse, isFor, wrongTimes } from './assertion.ts'
 import type { Credentials, Method } from './method.ts'
 
 const longestLife = 300
@@ -71,17 +71,29 @@ async function checkSignature(deps: Deps, client: Client, jwt: ForeignJwt): Prom
   if (signed !== 'good') throw refuse(signatureProblems[signed])
 }
 
+/** For a minute after that where assertions say when they were made (iat), else for six. */
+const justRestored = () =>
+  new Unavailable(
+    'This server was restored from a backup just now, and cannot tell whether this assertion was used before. Try again with a new one.',
+    {
+      retryAfter: 60,
+    },
+  )
+
 /**
  * RFC 7523 §3, 7.: once, and before what it authorises: what then fails has used it up, and nothing can be done twice with it. Only what the client itself has
  * signed is written down.
  */
 async function useUp({ store }: Deps, { client_id }: Client, { spent }: Credentials, { claims }: ForeignJwt): Promise<void> {
   const jti = digest(claims.jti as string)
+  const first_use = firstUse(claims, longestLife)
   if (spent.has(jti)) return
   try {
-    await store.commit([useAssertion(client_id, jti, claims.exp as number)])
+    await store.commit([useAssertion(client_id, jti, { first_use, expires_at: claims.exp as number })])
   } catch (thrown) {
-    throw thrown instanceof GuardFailed ? refuse('was used before: make a new one for each request (jti)') : thrown
+    if (!(thrown instanceof GuardFailed)) throw thrown
+    if (Number((await store.meta.find('epoch')) ?? 0) > first_use) throw justRestored()
+    throw refuse('was used before: make a new one for each request (jti)')
   }
   spent.add(jti)
 }
