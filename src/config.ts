@@ -84,11 +84,20 @@ export const configSchema = z.strictObject({
         .describe(
           'Only for `identity: serve`: a group that may connect to that socket too (mode 0660), where tailscaled runs neither as root nor as this user. Who is in it can say who they are.',
         ),
+      tls: z
+        .boolean()
+        .default(true)
+        .describe(
+          'Whether https is spoken where the issuer is https. `false`: plain http, which is refused anywhere but on loopback; something else on this machine speaks https.',
+        ),
       tls_certificate_file: z
         .string()
+        .min(1)
         .optional()
-        .describe('PEM file of the certificate chain. With `tun` it is required; without it the listener speaks plain http.'),
-      tls_key_file: z.string().optional().describe('PEM file of its private key.'),
+        .describe(
+          'PEM file of the certificate chain, read again when it changes. Without it the certificate is that of the mesh: tailscaled gets and renews it.',
+        ),
+      tls_key_file: z.string().min(1).optional().describe('PEM file of its private key, read again when it changes.'),
     })
     .prefault({}),
   mesh: z

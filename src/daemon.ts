@@ -25,6 +25,7 @@ import { openState } from './state.ts'
 import { setMeta } from './store/meta.ts'
 import { startSweep } from './sweep.ts'
 import { issuerOf, withIssuer } from './this_node.ts'
+import { openCertificates } from './tls/index.ts'
 
 export type DaemonOptions = {
   config: Config
@@ -106,6 +107,9 @@ export async function startDaemon({
         `This node would be ${issuerOf(name, config)} now. The issuer stays ${config.issuer}, as at the first start: clients know it by that.`,
       )
 
+    const certificates = await openCertificates(config, { now, log })
+    if (certificates) closers.push(certificates.close)
+
     const limits = config.limits.document_fetches
     // What an admin has written into the policy may lead into the mesh; what strangers name may not.
     const allow = (url: string) =>
@@ -127,12 +131,13 @@ export async function startDaemon({
       perPrincipal: createRateLimit(config.limits.per_principal, () => performance.now()),
       policyState: policy.state,
       unheard: () => listeners?.unheard() ?? null,
+      certificate: () => certificates?.state() ?? null,
       policy: policy.current,
     }
 
     const app = buildApp(deps)
     const gate = createGate(config, identity, endpointsOf(config.issuer))
-    const opened = await listen(app, config, { identity, gate, log, sockets })
+    const opened = await listen(app, config, { identity, gate, log, certificates, sockets })
     listeners = opened
     closers.push(() => opened.close(linger))
     const { addresses } = opened

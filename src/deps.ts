@@ -8,6 +8,7 @@ import type { Jwts } from './keys/jwt.ts'
 import type { Keyring } from './keys/keyring.ts'
 import type { Policy, Resource } from './policy/index.ts'
 import type { Store } from './store/index.ts'
+import type { CertificateState } from './tls/held.ts'
 
 export type Log = {
   debug(fields: object, message: string): void
@@ -74,6 +75,8 @@ export type Deps = {
   policyState: () => PolicyState
   /** Where this node can be reached and nobody listens, in a sentence that says what to do; null where all is well. */
   unheard: () => string | null
+  /** How it stands with the certificate; null where plain http is spoken. */
+  certificate: () => CertificateState | null
   /** Read once a request, so that a reload in the middle changes nothing. */
   policy: () => ActivePolicy
 }

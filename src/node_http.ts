@@ -10,3 +10,6 @@ export const http = load('node:http') as typeof import('node:http')
 
 /** `node:https`, where it is needed. */
 export const https = () => load('node:https') as typeof import('node:https')
+
+/** `node:tls`, where it is needed. */
+export const tls = () => load('node:tls') as typeof import('node:tls')

@@ -11,6 +11,7 @@ import { buildApp } from '../src/app.ts'
 import { endpointsOf } from '../src/endpoints/index.ts'
 import { createGate } from '../src/http/gate.ts'
 import { listen } from '../src/http/listeners.ts'
+import { openCertificates } from '../src/tls/index.ts'
 import { counts } from './support/answers.ts'
 import { selfSigned } from './support/certificate.ts'
 import { grafanaCallback, policyClient, wiki, withRegistration } from './support/example_policy.ts'
@@ -149,12 +150,14 @@ test('CWE-755: whatever server name a TLS client sends, the next one is answered
   writeFileSync(files.tls_certificate_file, cert)
   writeFileSync(files.tls_key_file, key, { mode: 0o600 })
   const port = await freePort()
-  const listeners = await listen(
-    buildApp(daemon.deps),
-    { ...config, listen: { ...config.listen, host: '127.0.0.1', port, ...files } },
-    { identity, log, gate: createGate(config, identity, endpointsOf(issuer)) },
-  )
-  t.after(() => listeners.close())
+  const onTls = { ...config, listen: { ...config.listen, host: '127.0.0.1', port, ...files } }
+  const certificates = await openCertificates(onTls, { now: daemon.deps.now, log })
+  const gate = createGate(config, identity, endpointsOf(issuer))
+  const listeners = await listen(buildApp(daemon.deps), onTls, { identity, log, gate, certificates })
+  t.after(async () => {
+    await listeners.close()
+    await certificates?.close()
+  })
   const answered = (servername: string) =>
     new Promise<string>((resolve) => {
       let text = ''

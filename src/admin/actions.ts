@@ -3,6 +3,7 @@ import { z } from 'zod'
 import type { Config } from '../config.ts'
 import type { Deps } from '../deps.ts'
 import { signInAgainstItself } from '../doctor/self_sign_in.ts'
+import { daysLeft, isServable } from '../http/certificate_state.ts'
 import { OAuthError } from '../oauth/error.ts'
 import { digest, newSecret } from '../oauth/secret.ts'
 import { parseSelector } from '../policy/index.ts'
@@ -87,11 +88,13 @@ export const actions = new Map<string, Action>([
       if (!live) throw noDaemon()
       const policy = live.policyState()
       const mesh = live.identity.status()
+      const certificate = live.certificate()
       return {
-        ready: mesh.running && policy.problem === null && live.unheard() === null,
+        ready: mesh.running && policy.problem === null && live.unheard() === null && isServable(certificate, live.now()),
         issuer: live.config.issuer,
         listening: live.addresses(),
         unheard: live.unheard(),
+        certificate: certificate && { ...certificate, days_left: daysLeft(certificate, live.now()) },
         mesh,
         policy,
       }

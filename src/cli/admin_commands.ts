@@ -1,8 +1,11 @@
 /** The commands that ask the daemon: a subcommand is an action, what follows are its arguments, and a shape in which people read the answer. */
 import { readFileSync } from 'node:fs'
 import { mostRows } from '../admin/actions.ts'
+import { systemClock } from '../daemon.ts'
 import type { PolicyState } from '../deps.ts'
+import { certificateInWords } from '../http/certificate_state.ts'
 import { sourceInWords } from '../http/policy_state.ts'
+import type { CertificateState } from '../tls/held.ts'
 import { askAdmin } from './ask.ts'
 import { type Command, Unusable, UsageError, type Values } from './command.ts'
 import { configOption, readConfig } from './config_file.ts'
@@ -168,11 +171,15 @@ const reload: Record<string, Subcommand> = {
 const meshInWords = ({ running, state, name, addresses, tailnet, strategy }: Row): string =>
   running ? `${text(name)} (${text(addresses)}) of tailnet ${text(tailnet)}; identity by ${text(strategy)}` : `dark: ${text(state)}`
 
+/** The certificate; where something is wrong, what, and what to do. */
+const certificateShown = (state: CertificateState): string =>
+  `${certificateInWords(state, systemClock())}${state.problem ? `\n${state.problem.remedy}` : ''}`
+
 const status: Record<string, Subcommand> = {
   '': {
     action: 'status',
     words: [],
-    shown({ ready, issuer, listening, unheard, mesh, policy }) {
+    shown({ ready, issuer, listening, unheard, certificate, mesh, policy }) {
       const { health } = mesh as { health: string[] }
       const { file, hash, source, loaded_at, problem } = policy as PolicyState
       return record({
@@ -180,6 +187,7 @@ const status: Record<string, Subcommand> = {
         issuer,
         listening,
         ...(unheard !== null && { unheard }),
+        ...(certificate !== null && { certificate: certificateShown(certificate as CertificateState) }),
         mesh: meshInWords(mesh as Row),
         ...(health.length > 0 && { health: health.join('\n') }),
         policy: `${file}, ${hash}, loaded ${shownTime(loaded_at)} ${sourceInWords[source]}`,

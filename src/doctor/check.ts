@@ -4,6 +4,7 @@ import type { ActivePolicy } from '../deps.ts'
 import type { StatusAnswer } from '../identity/answers.ts'
 import type { LocalApi } from '../identity/local_api.ts'
 import type { PolicyError } from '../load_policy.ts'
+import type { CertificateState } from '../tls/held.ts'
 
 /** What a check found, in a sentence; `remedy`: what to do about it. */
 export type Finding = { outcome: 'well' | 'skipped'; found: string } | { outcome: 'warning' | 'fault'; found: string; remedy: string }
@@ -19,7 +20,12 @@ export type Check = {
 }
 
 /** What the running daemon answers to `status`, as far as it is looked at. */
-export type DaemonStatus = { issuer: string; listening: string[]; policy: { hash: string } }
+export type DaemonStatus = {
+  issuer: string
+  listening: string[]
+  certificate: (CertificateState & { days_left: number | null }) | null
+  policy: { hash: string }
+}
 
 /** What the checks look at. What several of them need was found out once. */
 export type Subject = {

@@ -99,6 +99,7 @@ function depsOf(config: LiveConfig, { store, keys, now, randomBytes }: Own): Dep
     recent: nothingRecent(),
     perPrincipal: { take: () => 0 },
     unheard: () => null,
+    certificate: () => null,
     policyState: () => ({ file: '', hash: policy.hash, source: policy.source, loaded_at: policy.loaded_at, problem: null }),
     policy: () => policy,
   }

@@ -1,35 +1,10 @@
 /** Checks of the daemon as a service: its certificate, its port, and whether it does its work. */
-import { X509Certificate } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { createServer } from 'node:net'
+import { certificate } from './certificate_check.ts'
 import { type Check, type Finding, fault, type Subject, skipped, warning, well } from './check.ts'
 
-const aDay = 86_400
 const fewestFiles = 4096
-
-function certificate({ config: { issuer, listen, mesh, development }, now }: Subject): Finding {
-  if (development) return skipped('The development mesh speaks plain http on loopback.')
-  if (mesh.identity === 'serve') return well('That of "tailscale serve", which sees to it by itself.')
-  if (issuer === undefined) return skipped('It is not known for which name it has to be.')
-  if (listen.tls_certificate_file === undefined)
-    return new URL(issuer).protocol === 'http:'
-      ? skipped('The issuer is plain http on loopback.')
-      : fault('None is configured.', 'Name one in "listen.tls_certificate_file" and "listen.tls_key_file"; "tailscale cert" makes it.')
-  const renew = 'Renew it ("tailscale cert"), and restart the daemon.'
-  let read: X509Certificate
-  try {
-    read = new X509Certificate(readFileSync(listen.tls_certificate_file))
-  } catch (error) {
-    return fault(`${listen.tls_certificate_file}: ${(error as Error).message}`, renew)
-  }
-  const { hostname } = new URL(issuer)
-  if (read.checkHost(hostname) === undefined) return fault(`It is not for ${hostname}.`, 'Get one for the name of the issuer.')
-  const from = Date.parse(read.validFrom) / 1000
-  if (from > now() + 60) return fault(`It is good from ${read.validFrom} only.`, 'Set the clock right.')
-  const days = Math.floor((Date.parse(read.validTo) / 1000 - now()) / aDay)
-  if (days < 0) return fault(`It ended on ${read.validTo}.`, renew)
-  return days < 14 ? warning(`It ends in ${days} days.`, renew) : well(`Good for ${days} more days.`)
-}
 
 /** Whether this user can listen there now. Resolves with the error's code, or null. */
 const tried = (host: string, port: number) =>

@@ -1,4 +1,5 @@
 import type { PolicyProblem } from '../deps.ts'
+import { daysLeft, isServable } from '../http/certificate_state.ts'
 import type { Endpoint } from '../http/endpoint.ts'
 import { json } from '../http/endpoint.ts'
 
@@ -10,7 +11,10 @@ export const healthz: Endpoint = {
   handle: () => json({ status: 'ok' }),
 }
 
-/** Whether it can do its work: the mesh is Running, the store can be read, the last policy was good. Which policy is in force stands beside it. */
+/**
+ * Whether it can do its work: the mesh is Running, the store can be read, the last policy was good, the certificate has not ended. Which policy is in force,
+ * and for how long the certificate is good, stand beside it.
+ */
 export const readyz: Endpoint = {
   path: '/readyz',
   methods: ['GET'],
@@ -23,13 +27,18 @@ export const readyz: Endpoint = {
       () => 'cannot be read',
     )
     const unheard = deps.unheard()
-    const ready = mesh.running && store === 'ok' && problem === null && unheard === null
+    const certificate = deps.certificate()
+    const now = deps.now()
+    const ready = mesh.running && store === 'ok' && problem === null && unheard === null && isServable(certificate, now)
     return json(
       {
         ready,
         mesh: mesh.state,
         store,
         ...(unheard !== null && { listening: 'an address of this node is not listened on' }),
+        ...(certificate && {
+          certificate: { days_left: daysLeft(certificate, now), ...(certificate.problem && { problem: 'no newer one could be had' }) },
+        }),
         policy: { hash, source, loaded_at, ...(problem && { problem: forStrangers(problem) }) },
       },
       ready ? 200 : 503,

@@ -1,6 +1,7 @@
 /** Where the application listens: only where the mesh (or this very machine) can reach it, never on the wildcard address. */
 import { chmodSync, chownSync, readFileSync, rmSync, statSync } from 'node:fs'
 import type { Server as HttpServer, RequestListener, ServerResponse } from 'node:http'
+import type { Server as HttpsServer } from 'node:https'
 import { type ListenOptions, Server as NetServer, type Socket } from 'node:net'
 import { performance } from 'node:perf_hooks'
 import type { FastifyInstance } from 'fastify'
@@ -8,9 +9,11 @@ import { type Config, ConfigError, type LiveConfig, tailscaleOn } from '../confi
 import type { Log } from '../deps.ts'
 import type { Identity, MeshStatus } from '../identity/identity.ts'
 import { http, https } from '../node_http.ts'
+import type { Certificates } from '../tls/held.ts'
 import { canonicalAddress } from './canonical_address.ts'
 import type { Gate } from './gate.ts'
 import { createRateLimit, type Rate } from './rate_limit.ts'
+import { handshakeTimeout, secureOptions } from './tls.ts'
 
 export type Listeners = {
   /** What is listened on now, for people. */
@@ -100,18 +103,24 @@ type Around = {
   identity: Identity
   gate: Gate
   log: Log
+  /** Null: plain http is spoken. */
+  certificates: Certificates | null
   /** Descriptors of sockets that somebody else opened, and keeps open between two daemons. */
   sockets?: readonly number[]
 }
 
 /**
- * Starts listening, and resolves when every place that is there is open. An address that is not there yet (the mesh is down) is tried again until it is;
- * what cannot work at all rejects: a taken port, a wrong configuration, plain http where others could listen in.
+ * Starts listening, and resolves when every place that is there is open. An address that is not there yet (the mesh is down) is tried again until it is, and
+ * so is everything while there is no certificate; what cannot work at all rejects: a taken port, a wrong configuration, plain http where others could listen in.
  */
-export async function listen(app: FastifyInstance, config: LiveConfig, { identity, gate, log, sockets = [] }: Around): Promise<Listeners> {
-  const tls = certificateOf(config)
+export async function listen(
+  app: FastifyInstance,
+  config: LiveConfig,
+  { identity, gate, log, certificates, sockets = [] }: Around,
+): Promise<Listeners> {
   await app.ready()
   const open = new Map<string, HttpServer>()
+  const given = [...sockets]
   const awaited = new Set<string>() // addresses that are not there yet, as the log knows by now
   const leaving = new Set<Promise<void>>()
   let closed = false
@@ -122,7 +131,10 @@ export async function listen(app: FastifyInstance, config: LiveConfig, { identit
     gate.pass(request, response, () => app.routing(request, response))
   }
   const make = (): HttpServer => {
-    const server = tls ? https().createServer({ ...timeouts, ...tls }, answer) : http.createServer(timeouts, answer)
+    const certificate = certificates?.current()
+    const server = certificate
+      ? https().createServer({ ...timeouts, handshakeTimeout, ...secureOptions(certificate) }, answer)
+      : http.createServer(timeouts, answer)
     if (identity.status().strategy === 'tun') limitConnections(server, config.limits.connecting)
     return server.setTimeout(mostIdle)
   }
@@ -130,8 +142,9 @@ export async function listen(app: FastifyInstance, config: LiveConfig, { identit
 
   async function openAll(): Promise<void> {
     const mesh = identity.status()
-    if (mesh.strategy === 'tun' && !config.development && !tls)
-      throw new ConfigError(`On a mesh address meshidp speaks https only. ${howToGetCertificate(config)}`)
+    if (mesh.strategy === 'tun' && !config.development && !certificates) throw new ConfigError(httpsOnly)
+    if (certificates && !certificates.current()) return
+    for (const fd of given.splice(0)) await openGiven(fd)
     if (sockets.length > 0) return
     const wanted = new Map(places(config, mesh).map((place) => [place.path ?? `${place.host}:${place.port}`, place]))
     for (const [name, place] of wanted) {
@@ -181,11 +194,12 @@ export async function listen(app: FastifyInstance, config: LiveConfig, { identit
     if (!closed) timer = setTimeout(() => void again(), retryEvery).unref()
   }
 
-  if (identity.status().strategy === 'userspace' && !tls && new URL(config.issuer).protocol === 'https:')
-    log.warn({}, `${config.issuer} is https, and only plain http is spoken here. ${howToGetCertificate(config)}`)
+  // Who is connected stays connected: a handshake is made once, and this is for the next ones.
+  certificates?.onChange((next) => {
+    for (const server of open.values()) (server as HttpsServer).setSecureContext(secureOptions(next))
+  })
   try {
     await openAll()
-    for (const fd of sockets) await openGiven(fd)
   } catch (error) {
     await Promise.all([...open.values()].map((server) => closeGracefully(server)))
     throw error
@@ -208,12 +222,8 @@ function serveCommand({ issuer, listen, mesh }: LiveConfig): string {
   return `${tailscaleOn(mesh.socket)} serve --bg --https=${new URL(issuer).port || 443} unix:${listen.socket}`
 }
 
-function howToGetCertificate({ issuer, state_directory, mesh }: LiveConfig): string {
-  const [{ hostname }, file] = [new URL(issuer), `${state_directory}/tls`]
-  return `Get a certificate, readable by this user:
-  ${tailscaleOn(mesh.socket)} cert --cert-file=${file}.crt --key-file=${file}.key ${hostname}
-and name both files in "listen.tls_certificate_file" and "listen.tls_key_file"; or leave https to "tailscale serve", with "mesh": { "identity": "serve" }.`
-}
+const httpsOnly =
+  'On a mesh address meshidp speaks https only: an https "issuer", and "listen.tls" not false. Or leave https to "tailscale serve", with "mesh": { "identity": "serve" }.'
 
 function nameOf(server: HttpServer): string {
   const address = server.address()
@@ -300,23 +310,6 @@ function closeGracefully(server: HttpServer, linger = 0): Promise<void> {
       resolve()
     })
   })
-}
-
-/** Certificate and key, looked at once so that a bad one is said at the start. Throws ConfigError. */
-function certificateOf({ listen: { tls_certificate_file, tls_key_file } }: Config) {
-  if (tls_certificate_file === undefined && tls_key_file === undefined) return undefined
-  if (tls_certificate_file === undefined || tls_key_file === undefined)
-    throw new ConfigError('"listen.tls_certificate_file" and "listen.tls_key_file" go together: name both, or neither.')
-  try {
-    const tls = { cert: readFileSync(tls_certificate_file), key: readFileSync(tls_key_file), minVersion: 'TLSv1.2' as const }
-    https().createServer(tls) // throws for what is no certificate
-    return tls
-  } catch (cause) {
-    throw new ConfigError(
-      `The certificate ${tls_certificate_file} with the key ${tls_key_file} cannot be used: ${(cause as Error).message}`,
-      { cause },
-    )
-  }
 }
 
 type Sentences = ReadonlyMap<string, (name: string) => string>

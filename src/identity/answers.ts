@@ -61,6 +61,8 @@ export const statusAnswer = z.object({
   Self: peer.extend({ ID: z.string() }).nullish(),
   CurrentTailnet: z.object({ Name: z.string().nullish() }).nullish(),
   Health: strings,
+  /** Names that tailscaled can get certificates for; none where the tailnet has HTTPS off. */
+  CertDomains: strings,
   Peer: z.record(z.string(), peer).nullish(),
 })
 export type StatusAnswer = z.infer<typeof statusAnswer>

@@ -1,4 +1,4 @@
-/** The LocalAPI of tailscaled, over its unix socket: the only place that speaks to the mesh. Reads only. */
+/** The LocalAPI of tailscaled, over its unix socket: the only place that speaks to the mesh. It changes nothing there. */
 import { Client, Pool } from 'undici'
 import type { z } from 'zod'
 import { Unavailable } from '../oauth/error.ts'
@@ -10,6 +10,9 @@ const origin = 'http://local-tailscaled.sock'
 /** Initial state, peer changes, no network map. (Rate limit, bit 8, may not be combined with peer changes.) */
 const busMask = 2 | 4096 | 8192
 
+/** To get a certificate tailscaled speaks to an authority, which looks up a name. Milliseconds. */
+const certificateDeadlineMs = 180_000
+
 export type LocalApi = {
   /**
    * Who has this address ("IP", or "IP:port" with `proto`). Null is "no match", which means "nobody" only while the mesh is Running;
@@ -20,6 +23,11 @@ export type LocalApi = {
   status(options: { peers: boolean }): Promise<StatusAnswer>
   /** Calls `onLine` whenever the bus says something, whatever it is. Settles when the bus ends, fails, or `signal` aborts. */
   watch(onLine: () => void, signal: AbortSignal): Promise<void>
+  /**
+   * Private key and certificate chain for a name of this node, as PEM in `text` where `status` is 200; else why not, in tailscaled's words. Where tailscaled
+   * keeps none that is good for `minValidity` more seconds it gets one first, which takes up to a minute or two. Throws `Unavailable`.
+   */
+  certificate(name: string, options?: { minValidity?: number }): Promise<{ status: number; text: string }>
   close(): Promise<void>
 }
 
@@ -36,9 +44,9 @@ export function openLocalApi({ socket, deadlineMs = 1500, maxBytes = 1 << 20 }: 
   // undici's own timeouts are coarse, and per chunk; one timer of ours covers the whole question.
   const pool = new Pool(origin, { socketPath: socket, connections: 8, pipelining: 1, headersTimeout: 0, bodyTimeout: 0 })
 
-  async function ask(path: string, limit: number): Promise<{ status: number; text: string }> {
+  async function ask(path: string, limit: number, deadline = deadlineMs): Promise<{ status: number; text: string }> {
     const abort = new AbortController()
-    const timer = setTimeout(() => abort.abort(new Failure(`did not answer within ${deadlineMs} ms`)), deadlineMs)
+    const timer = setTimeout(() => abort.abort(new Failure(`did not answer within ${deadline} ms`)), deadline)
     try {
       return await askOnce(path, limit, abort.signal).catch((error: unknown) => {
         // A kept-alive connection to a tailscaled that was restarted dies at its next use.
@@ -98,6 +106,11 @@ export function openLocalApi({ socket, deadlineMs = 1500, maxBytes = 1 << 20 }: 
       } finally {
         await client.destroy()
       }
+    },
+
+    async certificate(name, { minValidity } = {}) {
+      const validity = minValidity === undefined ? '' : `&min_validity=${Math.ceil(minValidity)}s`
+      return ask(`/localapi/v0/cert/${encodeURIComponent(name)}?type=pair${validity}`, maxBytes, certificateDeadlineMs)
     },
 
     close: () => pool.destroy(),

@@ -1,5 +1,6 @@
 /** The daemon as a service of systemd: says when it is ready, how it is, and, as long as its event loop and its store answer, that it lives. */
 import type { Daemon } from '../daemon.ts'
+import { certificateInWords } from '../http/certificate_state.ts'
 import { policyInWords } from '../http/policy_state.ts'
 import type { Rounds } from '../rounds.ts'
 import { startRounds } from '../rounds.ts'
@@ -13,10 +14,12 @@ function inWords({ deps, addresses }: Daemon): string {
   const mesh = deps.identity.status()
   const { resources, clients } = deps.policy()
   const listening = addresses()
+  const certificate = deps.certificate()
   return [
     policyInWords(deps.policyState()),
     `${resources.size} resources, ${clients.size} clients.`,
     mesh.running ? `Mesh: ${mesh.name}.` : `Mesh: ${mesh.state}`,
+    ...(certificate ? [certificateInWords(certificate, deps.now())] : []),
     deps.unheard() ?? (listening.length > 0 ? `Listening on ${listening.join(', ')}.` : 'Not listening yet.'),
   ].join(' ')
 }

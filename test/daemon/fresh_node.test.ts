@@ -6,6 +6,7 @@ import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import { ConfigError, toConfig } from '../../src/config.ts'
 import { startDaemon } from '../../src/daemon.ts'
+import { selfSigned } from '../support/certificate.ts'
 import { startLocalApi } from '../support/local_api.ts'
 import { freePort, temporaryDirectory, testLog } from '../support/start.ts'
 
@@ -17,7 +18,9 @@ type Said = object | ((response: ServerResponse) => void)
 /** A daemon without written issuer, on a LocalAPI that says these one after the other, the last one for ever. */
 async function startOn(t: TestContext, ...statuses: [Said, ...Said[]]) {
   let asked = 0
+  const { key, cert } = selfSigned('idp.tail1234.ts.net')
   const api = await startLocalApi(t, ({ url = '' }, response) => {
+    if (url.includes('/cert/')) response.end(key + cert)
     if (!url.includes('/status')) return
     const said = statuses[Math.min(asked++, statuses.length - 1)] as Said
     if (typeof said === 'function') said(response)

@@ -156,9 +156,14 @@ suite('refuses to start', { concurrency: true }, () => {
     },
     {
       what: 'plain http on a mesh address [threats 413]',
-      config: { development: false, issuer: 'https://idp.example.com' },
+      config: { development: false },
       words:
-        /On a mesh address meshidp speaks https only\. Get a certificate, readable by this user:\n {2}tailscale --socket=\S+ cert --cert-file=\S+ --key-file=\S+ idp\.example\.com\n/,
+        /On a mesh address meshidp speaks https only: an https "issuer", and "listen\.tls" not false\. Or leave https to "tailscale serve"/,
+    },
+    {
+      what: 'a mesh that gives no certificates, and none in files',
+      config: { development: false, issuer: 'https://idp.example.com' },
+      words: /This tailscaled gets no certificates\.\nInstall one that does, or name one of your own in "listen\.tls_certificate_file"/,
     },
     {
       what: 'a certificate without its key',
@@ -168,7 +173,7 @@ suite('refuses to start', { concurrency: true }, () => {
     {
       what: 'a certificate that is none',
       config: { listen: { port: 0, tls_certificate_file: '/dev/null', tls_key_file: '/etc/hostname' } },
-      words: /^The certificate \/dev\/null with the key \/etc\/hostname cannot be used: /,
+      words: /^The certificate \/dev\/null with the key \/etc\/hostname cannot be used: the certificate is not PEM\./,
     },
     {
       what: 'a folder whose path is too long for a socket',

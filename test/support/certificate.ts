@@ -15,13 +15,18 @@ const commonName = oid(0x55, 0x04, 0x03)
 const subjectAltName = oid(0x55, 0x1d, 0x11)
 const day = 86_400_000
 
-type Pair = { key: string; cert: string }
+/** Both PEM. */
+export type Pair = { key: string; cert: string }
 
 /** Key and certificate, both PEM, valid for a day for these DNS names and IPv4 addresses. It is its own authority. */
 export const selfSigned = (...names: readonly string[]): Pair => validFor(1, ...names)
 
 /** The same, for so many days. */
-export function validFor(days: number, ...names: readonly string[]): Pair {
+export const validFor = (days: number, ...names: readonly string[]): Pair =>
+  validBetween(new Date(Date.now() - day), new Date(Date.now() + days * day), ...names)
+
+/** The same, from then until then. */
+export function validBetween(from: Date, until: Date, ...names: readonly string[]): Pair {
   const { privateKey, publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' })
   const name = sequence(tlv(0x31, sequence(commonName, tlv(0x0c, Buffer.from(names[0] ?? 'test')))))
   const alternatives = names.map((one) =>
@@ -32,7 +37,7 @@ export function validFor(days: number, ...names: readonly string[]): Pair {
     tlv(0x02, Buffer.from([1])),
     ecdsaWithSha256,
     name,
-    sequence(time(new Date(Date.now() - day)), time(new Date(Date.now() + days * day))),
+    sequence(time(from), time(until)),
     name,
     publicKey.export({ type: 'spki', format: 'der' }),
     tlv(0xa3, sequence(sequence(subjectAltName, tlv(0x04, sequence(...alternatives))))),
