@@ -35,13 +35,24 @@ export type Recent = {
 
 export const nothingRecent = (): Recent => ({ kept: new Map(), denials: new Map(), redeeming: new Map(), faults: new Set() })
 
-const always = <Code extends ErrorCode>(code: Code) => ({ no_grant: code, scope: code, target: code, identity: code, client: code })
+const always = <Code extends ErrorCode>(code: Code): Record<DenialReason, ErrorCode> => ({
+  no_grant: code,
+  scope: code,
+  target: code,
+  identity: code,
+  client: code,
+  from: code,
+  depth: code,
+  subject: code,
+})
 
-/** Where something is asked; each has its words for "no" (RFC 6749 §4.1.2.1, §5.2; RFC 6750 §3.1; RFC 7591 §3.2.2). */
+/** Where something is asked; each has its words for "no" (RFC 6749 §4.1.2.1, §5.2; RFC 6750 §3.1; RFC 7591 §3.2.2; RFC 8693 §2.2.2). */
 const refusals = {
   authorize: { ...always('access_denied'), scope: 'invalid_scope', target: 'invalid_target' },
   authorization_code: always('invalid_grant'),
   refresh_token: always('invalid_grant'),
+  client_credentials: { ...always('unauthorized_client'), scope: 'invalid_scope', target: 'invalid_target' },
+  token_exchange: { ...always('invalid_request'), scope: 'invalid_scope', target: 'invalid_target' },
   register: always('access_denied'),
   introspect: always('access_denied'),
   userinfo: always('invalid_token'),
@@ -158,7 +169,7 @@ export async function decide(
   policy: ActivePolicy,
   asked: Asked,
   facts: Facts,
-  made: Pick<Facts, 'client_id' | 'detail'> = {},
+  made: Pick<Facts, 'client_id' | 'authorization_id' | 'detail'> = {},
 ): Promise<Decided> {
   const verdict = evaluate(policy, asked, deps.now())
   if (!verdict.allowed) throw await refuse(deps, policy, asked, facts, verdict)

@@ -27,6 +27,8 @@ export const rulesOf = ({ config: { lifetimes } }: Deps): PruneRule[] => [
   { table: 'client_assertions', key: 'client_id, jti', where: `expires_at <= $now - ${tenMinutes}` },
   { table: 'revoked_tokens', key: 'jti', where: `expires_at <= $now - ${aDay}` },
   { table: 'authorizations', key: 'id', where: `expires_at <= $now - ${aDay}`, limit: 50 },
+  // Machines make as many as they like, each for minutes.
+  { table: 'authorizations', key: 'id', where: `expires_at <= $now - ${anHour} AND (parent_id IS NOT NULL OR workload IS NOT NULL)` },
   { table: 'authorizations', key: 'id', where: `id IN (${neverRedeemed(tenMinutes)})`, limit: 50 },
   { table: 'authorizations', key: 'id', where: `ended_at <= $now - ${7 * aDay}`, limit: 50 },
   { table: 'decisions', key: 'id', where: `last_at <= $now - ${lifetimes.decisions}` },

@@ -4,7 +4,7 @@ import { statSync } from 'node:fs'
 import { setImmediate as breathe } from 'node:timers/promises'
 import Database, { type Statement } from 'better-sqlite3'
 import { createIdentifiers } from '../../src/oauth/identifier.ts'
-import { insertAuthorization } from '../../src/store/authorizations.ts'
+import { freshly, insertAuthorization, ofPersonHere } from '../../src/store/authorizations.ts'
 import { insertRegisteredClient } from '../../src/store/clients.ts'
 import { consumeCode, insertCode } from '../../src/store/codes.ts'
 import { rememberConsent, setAuthTime } from '../../src/store/consents.ts'
@@ -159,10 +159,8 @@ export async function fill(file: string, rows: number, resource: string, progres
           claims: null,
           created_at: now,
           expires_at,
-          missing_since: null,
-          suspended_at: null,
-          ended_at: null,
-          end_reason: null,
+          ...freshly,
+          ...ofPersonHere,
         },
         true,
       ),

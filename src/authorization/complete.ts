@@ -6,7 +6,7 @@ import type { Reply } from '../http/endpoint.ts'
 import { amrOf } from '../oauth/authentication_context.ts'
 import type { UserPrincipal } from '../oauth/principal.ts'
 import { digest, newCode } from '../oauth/secret.ts'
-import { insertAuthorization } from '../store/authorizations.ts'
+import { freshly, insertAuthorization, ofPersonHere } from '../store/authorizations.ts'
 import { insertCode } from '../store/codes.ts'
 import { type Recognised, setAuthTime } from '../store/consents.ts'
 import type { Write } from '../store/engine.ts'
@@ -52,10 +52,8 @@ export async function complete(deps: Deps, { request, client, principal, decided
         claims: claimsToStore(claims),
         created_at: now,
         expires_at: now + lifetimes.refresh_token,
-        missing_since: null,
-        suspended_at: null,
-        ended_at: null,
-        end_reason: null,
+        ...freshly,
+        ...ofPersonHere,
       },
       client.stored !== null,
     ),

@@ -42,6 +42,11 @@ export type Client = {
   stored: StoredClient | null
 }
 
+const publicGrantTypes = ['authorization_code', 'refresh_token'] as const
+
+/** What an admin's client may ask for; what it gets is the policy's to say. */
+const confidentialGrantTypes = [...publicGrantTypes, 'client_credentials', 'urn:ietf:params:oauth:grant-type:token-exchange'] as const
+
 const softwareDigest = (redirect_uris: readonly string[], auth_methods: readonly string[], keys: unknown) =>
   hash('sha256', JSON.stringify([redirect_uris, auth_methods, keys ?? null]), 'base64url')
 
@@ -73,7 +78,7 @@ export function clientOfPolicy(client: PolicyClient, policy: ActivePolicy): Clie
     facts: { client_id: client.client_id, name: client.name },
     redirect_uris: client.redirect_uris,
     post_logout_redirect_uris: client.post_logout_redirect_uris,
-    grant_types: ['authorization_code', 'refresh_token'],
+    grant_types: auth_methods.includes('none') ? publicGrantTypes : confidentialGrantTypes,
     auth_methods,
     secret_digest,
     keys: keysOf(client),

@@ -72,6 +72,7 @@ function policyOf(now: number): ActivePolicy {
 const identity: Identity = {
   identify: async () => ({ principal: doctor }),
   stillThere: async () => ({ there: true, principal: doctor }),
+  machineThere: async () => ({ there: false, sentence: 'Nobody but the doctor is here.' }),
   everybody: async () => new Set(),
   present: async () => ({ has: () => true, next_expiry: null }),
   changes: () => 0,

@@ -17,7 +17,7 @@ import { OAuthError } from '../oauth/error.ts'
 import { optional, type Params, parseForm } from '../oauth/parse.ts'
 import type { UserPrincipal } from '../oauth/principal.ts'
 import { matchesRedirectUri } from '../oauth/redirect_uri.ts'
-import { subjectOf } from '../tokens/claims.ts'
+import { personAs } from '../tokens/claims.ts'
 import { askedFor, resourceByUri } from '../tokens/subject.ts'
 
 const longestState = 4096
@@ -79,7 +79,7 @@ const pages = { consent: consentPage, confirmation: confirmPage }
 function refuseAnotherPerson(deps: Deps, hint: string | undefined, subjects: readonly unknown[] | null, { user_id }: UserPrincipal): void {
   const claims = hint === undefined ? undefined : deps.jwts.open('JWT', hint)
   if (hint !== undefined && !claims) throw new OAuthError('invalid_request', 'id_token_hint is not an ID token of this server.')
-  const here = subjectOf(user_id)
+  const here = personAs(user_id)
   if ((claims && claims.sub !== here) || subjects?.includes(here) === false)
     throw new OAuthError('login_required', 'The client asks for another person than the one who is here.')
 }

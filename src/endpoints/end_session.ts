@@ -13,7 +13,7 @@ import type { UserPrincipal } from '../oauth/principal.ts'
 import { redirectWith } from '../oauth/redirect_uri.ts'
 import { endAuthorization } from '../store/authorizations.ts'
 import { forgetAuthTime } from '../store/consents.ts'
-import { subjectOf } from '../tokens/claims.ts'
+import { personAs } from '../tokens/claims.ts'
 
 /**
  * OpenID Connect RP-Initiated Logout 1.0 §2. There are no sessions to end: an ID token of the person who is there ends the authorization that it came from,
@@ -50,7 +50,7 @@ function paramsOf(request: HttpRequest): Params {
 async function endedBy(deps: Deps, params: Params, principal: UserPrincipal, hint: string) {
   const claims = deps.jwts.open('JWT', hint) as { sub: string; aud: string; sid: string } | undefined // it may have expired (§4)
   if (!claims) throw new OAuthError('invalid_request', 'id_token_hint is not an ID token of this server.')
-  if (claims.sub !== subjectOf(principal.user_id))
+  if (claims.sub !== personAs(principal.user_id))
     throw new OAuthError('invalid_request', 'id_token_hint is of another person than the one who is here, so nothing was ended.')
   const client_id = optional(params, 'client_id')
   if (client_id !== undefined && client_id !== claims.aud)

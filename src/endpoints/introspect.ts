@@ -75,11 +75,11 @@ async function introspected(deps: Deps, policy: ActivePolicy, token: ResolvedTok
     active: true,
     scope: scopes.join(' '),
     client_id: authorization.client_id,
-    username: principal.login,
-    sub: subjectOf(authorization.user_id),
+    ...(principal?.kind === 'user' && { username: principal.login }),
+    sub: subjectOf(authorization),
     iss: deps.config.issuer,
   }
   if (token.kind === 'refresh_token') return { ...common, iat: token.row.created_at, exp: token.row.expires_at }
-  const { aud, exp, iat, jti, auth_time } = token.claims
-  return { ...common, token_type: 'Bearer', aud, exp, iat, jti, auth_time }
+  const { aud, exp, iat, jti, auth_time, act, may_act } = token.claims
+  return { ...common, token_type: 'Bearer', aud, exp, iat, jti, auth_time, act, may_act }
 }

@@ -3,14 +3,15 @@ import { type Endpoint, formOf, type Reply } from '../http/endpoint.ts'
 import { credentialsOf } from '../http/same_origin.ts'
 import { required } from '../oauth/parse.ts'
 import { familyOf } from '../oauth/secret.ts'
-import { endAuthorization } from '../store/authorizations.ts'
+import { endAuthorization, endExchanged } from '../store/authorizations.ts'
 import { revokeToken } from '../store/revoked_tokens.ts'
 import { readAccessToken } from '../tokens/access_token.ts'
 
 const done: Reply = { status: 200, headers: { 'cache-control': 'no-store' }, body: '' }
 
 /**
- * RFC 7009. A refresh token ends its whole authorization, spent or not (§2.1); an access token only itself. What is not the client's own, or not known,
+ * RFC 7009. A refresh token ends its whole authorization, spent or not (§2.1); an access token itself, and what it was exchanged
+ * for (RFC 8693). What is not the client's own, or not known,
  * is answered with 200 and left alone (§2.2). The mesh is not asked, but for who a client is that is proven by its machine: so this works while it is dark.
  */
 export const revoke: Endpoint = {
@@ -33,7 +34,11 @@ export const revoke: Endpoint = {
       return done
     }
     const claims = await readAccessToken(deps, token)
-    if (claims && claims.client_id === client.client_id && claims.exp > now) await deps.store.commit([revokeToken(claims.jti, claims.exp)])
+    if (claims && claims.client_id === client.client_id && claims.exp > now)
+      await deps.store.commit([
+        revokeToken(claims.jti, claims.exp),
+        endExchanged(claims.sid, claims.jti, now, 'the token that it was exchanged for was revoked by its client'),
+      ])
     return done
   },
 }

@@ -30,14 +30,22 @@ export const token: Endpoint = {
     const grant_type = required(params, 'grant_type')
     const credentials = credentialsOf(deps, request)
     const whichClient = () => authenticateClient(deps, policy, credentials, params)
-    let { client } = await whichClient()
+    let { client, node } = await whichClient()
     const grantType = grantTypeOf(client, grant_type)
 
     const flight = takeOff(deps, optional(params, 'code'))
     try {
       for (let attempt = 1; ; attempt++) {
         const again = flight.beside || attempt > 1
-        const issuable = await grantType.authorize(deps, { policy, client, params, caller: credentials.caller, now: deps.now(), again })
+        const issuable = await grantType.authorize(deps, {
+          policy,
+          client,
+          node,
+          params,
+          caller: credentials.caller,
+          now: deps.now(),
+          again,
+        })
         try {
           return json(await issueTokens(deps, policy, issuable))
         } catch (thrown) {
@@ -45,7 +53,7 @@ export const token: Endpoint = {
           if (attempt === mostAttempts)
             throw new Unavailable('Too many requests use this at the same moment. Try again.', { cause: thrown, retryAfter: 1 })
         }
-        client = (await whichClient()).client // it may be the client that is gone
+        ;({ client, node } = await whichClient()) // it may be the client that is gone
       }
     } finally {
       flight.land()

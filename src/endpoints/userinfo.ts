@@ -32,9 +32,10 @@ export const userinfo: Endpoint = {
       throw bearerError('invalid_token', `${why.sentence} Decision ${id}.`)
     }
     const { principal, client, scopes: granted, claims: requested } = worth.live
+    if (principal?.kind !== 'user') throw bearerError('invalid_token', 'This access token speaks for no person.')
     return json({
       ...claimsOf(principal, { scopes: granted, named: requested.userinfo }, releasedTo(deps, policy, principal, client), deps.config),
-      sub: subjectOf(authorization.user_id),
+      sub: subjectOf(authorization),
     })
   },
 }

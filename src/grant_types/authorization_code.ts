@@ -2,10 +2,10 @@ import type { Deps } from '../deps.ts'
 import { OAuthError } from '../oauth/error.ts'
 import { optional, required } from '../oauth/parse.ts'
 import { isCodeVerifier, matchesChallenge } from '../oauth/pkce.ts'
-import { authorizationOfCode, digest, firstRefreshToken, sameDigest } from '../oauth/secret.ts'
+import { authorizationOfCode, digest, sameDigest } from '../oauth/secret.ts'
 import { type Authorization, isLive } from '../store/authorizations.ts'
 import { type Code, consumeCode } from '../store/codes.ts'
-import { insertRefreshToken } from '../store/refresh_tokens.ts'
+import { newFamily } from './family.ts'
 import type { GrantType, TokenRequest } from './index.ts'
 import { endForReuse } from './reuse.ts'
 import { decideToday } from './today.ts'
@@ -33,16 +33,10 @@ export const authorization_code: GrantType = {
     return {
       ...today,
       nonce: code.nonce,
-      refresh: refreshes ? firstOf(deps, authorization) : null,
+      refresh: refreshes ? newFamily(deps, authorization.id) : null,
       writes: [consumeCode(code, now), ...today.writes],
     }
   },
-}
-
-/** The refresh token that begins a family. */
-function firstOf({ randomBytes, keys, now }: Deps, { id }: Authorization) {
-  const token = firstRefreshToken(id, randomBytes, keys.succession)
-  return { token, keep: (expires_at: number) => insertRefreshToken(id, digest(token), now(), expires_at) }
 }
 
 /** The code is used by whom it was made for. A failure spends and revokes nothing: it may be a stranger's guess (OAuth 2.1 §7.5.2). */

@@ -2,14 +2,18 @@
 import type { Client } from '../clients/client.ts'
 import type { ActivePolicy, Deps } from '../deps.ts'
 import type { Params } from '../oauth/parse.ts'
-import type { Caller } from '../oauth/principal.ts'
+import type { Caller, NodePrincipal } from '../oauth/principal.ts'
 import type { Issuable } from '../tokens/issue.ts'
 import { authorization_code } from './authorization_code.ts'
+import { client_credentials } from './client_credentials.ts'
 import { refresh_token } from './refresh_token.ts'
+import { token_exchange } from './token_exchange.ts'
 
 export type TokenRequest = {
   policy: ActivePolicy
   client: Client
+  /** The tagged machine that proved the client; null where something else did. */
+  node: NodePrincipal | null
   params: Params
   /**
    * Who is at the other end of the connection; asked only where that matters. Throws `Unavailable` while the mesh is dark, `forbidden` where a web page made a
@@ -28,4 +32,6 @@ export type GrantType = { authorize: (deps: Deps, request: TokenRequest) => Prom
 export const grantTypes = new Map<string, GrantType>([
   ['authorization_code', authorization_code],
   ['refresh_token', refresh_token],
+  ['client_credentials', client_credentials],
+  ['urn:ietf:params:oauth:grant-type:token-exchange', token_exchange],
 ])

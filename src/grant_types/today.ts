@@ -3,16 +3,17 @@ import { decide, type Entry, recordDenial } from '../decide.ts'
 import type { ActivePolicy, Deps } from '../deps.ts'
 import { OAuthError } from '../oauth/error.ts'
 import { optional, type Params } from '../oauth/parse.ts'
-import type { UserPrincipal } from '../oauth/principal.ts'
+import type { Principal } from '../oauth/principal.ts'
 import type { DenialReason, Resource } from '../policy/index.ts'
 import type { Authorization } from '../store/authorizations.ts'
 import type { Issuable } from '../tokens/issue.ts'
+import { liveScopes } from '../tokens/live_scopes.ts'
 import { claimsFromStore, claimsWithin, withScopesBehind } from '../tokens/requested_claims.ts'
 import { askedFor, findSubject, resourceByUri } from '../tokens/subject.ts'
 import type { TokenRequest } from './index.ts'
 
 /** What of an authorization may go on today: all that a grant type has to add is what it spends. */
-export type Today = Omit<Issuable, 'nonce' | 'refresh'>
+export type Today = Omit<Issuable, 'nonce' | 'refresh' | 'exchanged'>
 
 /**
  * Decides on today's identity and today's policy whether `scopes` of the authorization may go on. What is no longer allowed is dropped;
@@ -32,7 +33,7 @@ export async function decideToday(
     resource: authorization.resource,
     authorization_id: authorization.id,
   }
-  const denied = async (reason: DenialReason, sentence: string, principal: UserPrincipal | null = null) => {
+  const denied = async (reason: DenialReason, sentence: string, principal: Principal | null = null) => {
     const decision_id = await recordDenial(deps, policy, principal, { ...facts, detail: { login: authorization.login } }, reason, sentence)
     return new OAuthError('invalid_grant', `${sentence} Mention decision ${decision_id} to an admin.`, { decision_id })
   }
@@ -40,6 +41,12 @@ export async function decideToday(
   const resource = authorization.resource === null ? null : resourceByUri(policy, authorization.resource)
   if (resource === undefined) throw await denied('target', `The policy has no resource ${authorization.resource} any more.`)
   refuseOther(policy, authorization, resource, params)
+  if (authorization.parent_id !== null) {
+    const worth = await liveScopes(deps, policy, authorization, scopes)
+    if ('dead' in worth) throw await denied(worth.dead.why.reason, worth.dead.why.sentence, worth.dead.principal)
+    const { verdict, writes } = await decide(deps, policy, worth.live.asked, facts)
+    return { ...worth.live, authorization, limits: verdict.limits, writes }
+  }
   const subject = await findSubject(deps, authorization)
   if (!subject.there) throw await denied('identity', subject.sentence)
   const { principal } = subject

@@ -11,7 +11,7 @@ import { presentIn } from './present.ts'
 import { principalOf } from './principal_of.ts'
 import { rememberedCallers } from './remembered_answers.ts'
 import { serve } from './serve.ts'
-import { stillThere } from './still_there.ts'
+import { machineThere, stillThere } from './still_there.ts'
 import type { Strategy, StrategyName, Surroundings } from './strategy.ts'
 import { tun } from './tun.ts'
 import { userspace } from './userspace.ts'
@@ -89,6 +89,7 @@ export async function createIdentity(options: IdentityOptions): Promise<Identity
     throw new Unavailable(`The mesh cannot say who is there: tailscaled says "${answer.BackendState}". Try again in a moment.`)
   }
   const sharedPeers = oneAtATime(peers)
+  const asks = { whois: async (address: string) => callers.known(address) ?? callers.ask(address), status: sharedPeers, now }
 
   return {
     async identify(connection) {
@@ -99,11 +100,11 @@ export async function createIdentity(options: IdentityOptions): Promise<Identity
     },
     async stillThere(remembered) {
       await runningNow()
-      return stillThere(remembered, {
-        whois: async (address) => callers.known(address) ?? callers.ask(address),
-        status: sharedPeers,
-        now,
-      })
+      return stillThere(remembered, asks)
+    },
+    async machineThere(remembered) {
+      await runningNow()
+      return machineThere(remembered, asks)
     },
     async everybody() {
       const { Self, Peer } = await sharedPeers()

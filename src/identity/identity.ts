@@ -1,6 +1,6 @@
 /** What the rest of meshidp may ask about callers. The strategies (`tun`, `userspace`, `serve`) differ only in `identify`. */
 import type { IncomingHttpHeaders } from 'node:http'
-import type { Caller, NoIdentityReason, UserPrincipal } from '../oauth/principal.ts'
+import type { Caller, NodePrincipal, NoIdentityReason, UserPrincipal } from '../oauth/principal.ts'
 
 /**
  * What the listener knows of a request: its socket's two ends and its headers. Addresses as the socket gives them (perhaps
@@ -18,6 +18,11 @@ export type Connection = {
 export type Remembered = { user_id: string; node_id: string; address: string; bind: 'user' | 'node' }
 
 export type StillThere = { there: true; principal: UserPrincipal } | { there: false; reason: NoIdentityReason; sentence: string }
+
+/** A tagged machine that once proved itself. */
+export type RememberedMachine = { node_id: string; address: string }
+
+export type MachineThere = { there: true; principal: NodePrincipal } | { there: false; sentence: string }
 
 /** Who was in the mesh at one moment, as far as the list of peers tells. Somebody hidden by an access rule looks gone. */
 export type Present = {
@@ -48,6 +53,8 @@ export interface Identity {
   identify(connection: Connection): Promise<Caller>
   /** Whether that person is in the mesh now, and who they are today. Throws `Unavailable` while the mesh is dark. */
   stillThere(remembered: Remembered): Promise<StillThere>
+  /** Whether that tagged machine is in the mesh now, and what it is today. Throws `Unavailable` while the mesh is dark. */
+  machineThere(remembered: RememberedMachine): Promise<MachineThere>
   /** Who has a machine in the mesh now, expired or not: "userid:…" of each person and "node:…" of each node. Throws `Unavailable` while the mesh is dark. */
   everybody(): Promise<ReadonlySet<string>>
   /** Everybody who is in the mesh now, by one question. Throws `Unavailable` while the mesh is dark: then nobody is gone. */

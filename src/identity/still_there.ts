@@ -1,8 +1,8 @@
 /** Continuity: whether the person whom an authorization remembers is in the mesh now, and who they are today. */
 import { Unavailable } from '../oauth/error.ts'
-import type { Caller, UserPrincipal } from '../oauth/principal.ts'
+import type { Caller, NodePrincipal, UserPrincipal } from '../oauth/principal.ts'
 import { hasExpired, type Peer, type StatusAnswer } from './answers.ts'
-import type { Remembered, StillThere } from './identity.ts'
+import type { MachineThere, Remembered, RememberedMachine, StillThere } from './identity.ts'
 import { nobody } from './nobody.ts'
 
 export type Asks = {
@@ -42,6 +42,20 @@ export async function stillThere(remembered: Remembered, { whois, status, now }:
     if (caller.principal === null) reason = caller.reason
   }
   return gone(reason, remembered)
+}
+
+/** Whether a tagged machine is in the mesh now, and what it is today: by the remembered address, else by the one that `status` has of it. Throws `Unavailable`. */
+export async function machineThere({ node_id, address }: RememberedMachine, { whois, status, now }: Asks): Promise<MachineThere> {
+  const isIt = (caller: Caller): caller is { principal: NodePrincipal } =>
+    caller.principal?.kind === 'node' && caller.principal.node.id === node_id
+  const here = await whois(address)
+  if (isIt(here)) return { there: true, principal: here.principal }
+  if (isMalformed(here)) throw new Unavailable('The mesh answers something that meshidp cannot read. Try again in a moment.')
+  const peer = Object.values((await status()).Peer ?? {}).find(({ ID }) => ID === node_id)
+  const [elsewhere] = peer && !hasExpired(peer, now()) ? firstAddress(peer) : []
+  const caller = elsewhere === undefined ? undefined : await whois(elsewhere)
+  if (caller && isIt(caller)) return { there: true, principal: caller.principal }
+  return { there: false, sentence: `The tagged machine that called from ${address} is not in the mesh now, or it is none any more.` }
 }
 
 type StillThereReason = Parameters<typeof nobody>[0]

@@ -37,10 +37,13 @@ export function parseForm(text: string): Params {
   return params
 }
 
-/** RFC 6749 §3.1, §3.2: no parameter more than once, except `resource` (RFC 8707 §2). Throws `invalid_request`. */
+/** Those that may be there more than once: RFC 8707 §2, RFC 8693 §2.1. */
+const repeatable = new Set(['resource', 'audience'])
+
+/** RFC 6749 §3.1, §3.2: no other parameter more than once. Throws `invalid_request`. */
 export function refuseRepeated(params: Params): void {
   for (const [name, values] of params)
-    if (values.length > 1 && name !== 'resource')
+    if (values.length > 1 && !repeatable.has(name))
       throw new OAuthError('invalid_request', `The parameter ${JSON.stringify(name.slice(0, 64))} is there more than once.`)
 }
 

@@ -60,7 +60,7 @@ export function universeOf(policies: readonly Policy[]): Universe {
           for (const from of sources) {
             const key = [actor, from, target].join(' ')
             const deepest = Math.max(max_depth, exchanges.get(key)?.deepest ?? 1)
-            exchanges.set(key, { actor, from, target, held: [...(resources.get(from) ?? [])], deepest })
+            exchanges.set(key, { actor, from, target, held: [...(resources.get(from) ?? identityScopes)], deepest })
           }
         }
       }
@@ -89,11 +89,12 @@ export function accessOf(policy: Policy, caller: Caller, universe: Universe, tou
       if (isTouched(scene, '')) admin(scene, principal)
     }
     if (isTouched(scene, '')) register(scene, principal)
-    exchange(scene, principal)
+    exchange(scene, principal, null)
     claims(scene, principal)
   }
   const isWorkload = principal?.kind === 'node' || (client !== null && scene.software.some(({ name }) => name === client))
   if (isWorkload) workload(scene, principal, client)
+  if (isWorkload && client !== null) exchange(scene, principal, { client_id: client, name: client })
   return found
 }
 
@@ -185,7 +186,8 @@ function register({ universe, policy, now, give }: Scene, principal: Principal):
   }
 }
 
-function exchange(scene: Scene, principal: Principal): void {
+/** @param subject the client that tokens speak for, where that is no person */
+function exchange(scene: Scene, principal: Principal | null, subject: ClientFacts | null): void {
   const { universe, policy, software, now } = scene
   for (const { actor: name, from, target, held, deepest } of universe.exchanges) {
     const client = software.find((one) => one.name === name)
@@ -195,6 +197,7 @@ function exchange(scene: Scene, principal: Principal): void {
       const asked = {
         app: 'exchange',
         principal,
+        ...(subject && { subject }),
         client: client ?? { client_id: name, name: null },
         actor,
         from,
@@ -214,6 +217,7 @@ function exchange(scene: Scene, principal: Principal): void {
         ...termsOf(limits),
         depth: depthOf(wanted),
         impersonate: impersonates(wanted),
+        refresh_token: limits.refresh_token,
       }))
     }
   }

@@ -163,8 +163,8 @@ function register({ scene, grant }: Here, capability: Capability<'register'>, pa
   })
 }
 
-function introspect({ scene, grant, dst }: Here): void {
-  for (const target of dst) if (scene.resources.has(target)) shelve(scene.shelves.introspect, target, { grant })
+function introspect({ scene, grant, dst }: Here, { chain = false }: Capability<'introspect'>): void {
+  for (const target of dst) if (scene.resources.has(target)) shelve(scene.shelves.introspect, target, { grant, chain })
 }
 
 /** Claims that say who, to whom, when and how: a policy that could write them could make anybody anyone. */
@@ -213,10 +213,11 @@ function exchange(here: Here, capability: Capability<'exchange'>, path: Path): v
     else scene.report.error([...path, 'actors', i], `An actor is a client or a tagged node; ${quote(text)} is neither.`)
   }
   for (const [i, text] of capability.from.entries()) {
-    const fault = undefinedFault(text, scene.resources)
+    const fault = undefinedFault(text, text.startsWith('client:') ? scene.clients : scene.resources)
     if (fault) scene.report.error([...path, 'from', i], fault.refused, { hint: fault.hint })
   }
-  const defined = (names: readonly string[]) => new Set(names.flatMap((name) => [...(scene.resources.get(name)?.scopes.keys() ?? [])]))
+  const scopesOf = (name: string) => (scene.clients.has(name) ? identityScopes : (scene.resources.get(name)?.scopes.keys() ?? []))
+  const defined = (names: readonly string[]) => new Set(names.flatMap((name) => [...scopesOf(name)]))
   const [wantable, holdable] = [defined(dst), defined(capability.from)]
   const check = (scope: string, known: ReadonlySet<string>, place: Path, at: 'key' | 'value', where: string) => {
     if (known.size > 0 && !known.has(scope))
@@ -236,6 +237,7 @@ function exchange(here: Here, capability: Capability<'exchange'>, path: Path): v
     max_depth: capability.max_depth ?? 1,
     beyond_subject: capability.beyond_subject ?? false,
     impersonate: capability.impersonate ?? false,
+    refresh_token: capability.refresh_token ?? false,
   }
   for (const target of dst) if (scene.resources.has(target)) shelve(scene.shelves.exchange, target, rule)
 }

@@ -51,6 +51,9 @@ export function compileClients(
 }
 
 function checkClient(entry: ClientEntry, path: Path, report: Report): void {
+  // RFC 9068 §5: a client's id stands where a person's does, in `sub` of the tokens that it gets for itself.
+  if (entry.client_id?.startsWith('userid:'))
+    report.error([...path, 'client_id'], 'A client_id may not begin with "userid:": tokens call people so.')
   for (const key of ['redirect_uris', 'post_logout_redirect_uris'] as const) {
     for (const [i, uri] of (entry[key] ?? []).entries()) {
       const wrong = redirectFault(uri)

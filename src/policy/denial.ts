@@ -35,15 +35,21 @@ export function denied<R extends { grant: Grant }>(
   return { allowed: false, reason, sentence: sentence(asked, reason, resource), ...nearMisses(engine, asked, mending) }
 }
 
-/** The conditions that are about the software rather than about what it asks for. */
-const aboutClient = new Set(['client', 'via', 'hosts', 'confidential', 'actor'])
+/** What a refusal is about, and the conditions of which it is: in the order in which they are told. All others are about what is asked for. */
+const about: readonly [DenialReason, ReadonlySet<string>][] = [
+  ['client', new Set(['client', 'via', 'hosts', 'confidential', 'actor', 'impersonate'])],
+  ['from', new Set(['from'])],
+  ['depth', new Set(['depth'])],
+  ['subject', new Set(['subject'])],
+]
 
 function reasonOf<R extends { grant: Grant }>(inquiry: Inquiry<R>): DenialReason {
   const rules = reached(inquiry)
   if (rules.length === 0) return 'no_grant'
-  const others = Object.entries(inquiry.conditions).flatMap(([name, holds]) => (aboutClient.has(name) ? [] : holds))
-  const all = Object.values(inquiry.conditions)
-  return rules.some((rule) => others.every((holds) => holds(rule)) && !all.every((holds) => holds(rule))) ? 'client' : 'scope'
+  const conditions = Object.entries(inquiry.conditions)
+  const lacking = rules.map((rule) => conditions.flatMap(([name, holds]) => (holds(rule) ? [] : name)))
+  const found = about.find(([, names]) => lacking.some((missing) => missing.length > 0 && missing.every((name) => names.has(name))))
+  return found?.[0] ?? 'scope'
 }
 
 /** Who asks, as people call them. What asks for itself is a tagged node or a client. */
@@ -51,6 +57,7 @@ function subjectOf(asked: Asked): string {
   const { app, principal } = asked
   if (principal?.kind === 'node') return principal.tags.join(', ')
   if (app === 'client_credentials' || app === 'introspect') return asked.client ? nameOf(asked.client) : 'This caller'
+  if (app === 'exchange' && !principal) return asked.subject ? nameOf(asked.subject) : 'This caller'
   return principal?.login ?? 'This caller'
 }
 
@@ -81,13 +88,16 @@ const words: { [A in Asked['app']]: (asked: Extract<Asked, { app: A }>, subject:
     no_grant: `${subject} may not register software here.`,
     client: `${subject} may register software here, but not software like this.`,
   }),
-  exchange({ client, from, resource, scopes }, subject) {
-    const name = nameOf(client)
-    const act = `act for ${subject} at ${resource}`
+  exchange({ client, other, from, resource, scopes, depth, impersonate }, subject) {
+    const name = other ? `${nameOf(other)} with ${nameOf(client)}` : nameOf(client)
+    const act = `${impersonate ? 'pass for' : 'act for'} ${subject} at ${resource}`
     return {
       no_grant: `No grant lets anybody ${act}.`,
       scope: `${name} may not ${act} with a token for ${from} and the scopes that were asked for${scopes.length === 0 ? '' : ` (${scopes.join(' ')})`}.`,
       client: `${name} may not ${act}.`,
+      from: `${name} may ${act}, but not with a token for ${from}.`,
+      depth: `${name} may ${act}, but not at the end of a chain of ${depth} exchanges.`,
+      subject: `${name} may ${act} no more than ${subject} may there, and that is nothing.`,
       target: `The policy names no ${resource}.`,
     }
   },

@@ -49,6 +49,11 @@ export const descriptions: Readonly<Record<string, Teaching>> = {
     examples: [true, ['wiki:read']],
   },
   'resources.signing_alg': { description: 'How its access tokens are signed. Default: ES256.' },
+  'resources.may_act': {
+    description:
+      'The one client that may exchange its tokens, which they then say themselves (RFC 8693 §4.4). Default: whoever a grant lets.',
+    examples: ['client:gateway'],
+  },
 
   clients: {
     description: 'Software known in advance: a name that starts with "client:", and what it is. All other software registers itself.',
@@ -157,7 +162,10 @@ export const descriptions: Readonly<Record<string, Teaching>> = {
     description: 'Who acts: clients, or tags of the node that it calls from.',
     examples: [['client:gateway'], ['tag:mcp-gateway']],
   },
-  'grants.app.exchange.from': { description: 'Resources that the token in its hands may be for.', examples: [['resource:gateway']] },
+  'grants.app.exchange.from': {
+    description: 'What the token in its hands may be for: resources; or a client, for the ID tokens that it was given.',
+    examples: [['resource:gateway'], ['client:portal']],
+  },
   'grants.app.exchange.scopes': {
     description: 'Each scope that may be wanted, with those of which the held token needs one.',
     examples: [{ 'wiki:read': ['tools:call'] }],
@@ -165,6 +173,9 @@ export const descriptions: Readonly<Record<string, Teaching>> = {
   'grants.app.exchange.max_depth': { description: 'How many exchanges a token may descend from. Default: 1.', examples: [1] },
   'grants.app.exchange.beyond_subject': { description: 'Whether more is given than the person could get there. Default: false.' },
   'grants.app.exchange.impersonate': { description: 'Whether the token may hide who acts (RFC 8693 §1.1). Default: false.' },
+  'grants.app.exchange.refresh_token': {
+    description: 'Whether a refresh token comes with it, so that it may go on when the token in its hands has ended. Default: false.',
+  },
   'grants.app.client_credentials': {
     description: 'Tokens of its own, for a client or a tagged node.',
     examples: [[{ scopes: ['wiki:read'] }]],
@@ -174,7 +185,11 @@ export const descriptions: Readonly<Record<string, Teaching>> = {
     description: 'How long a token is good: a day at the most.',
     examples: tokenLifetime,
   },
-  'grants.app.introspect': { description: 'To look at tokens for these resources (RFC 7662): for their own servers.', examples: [[{}]] },
+  'grants.app.introspect': {
+    description: 'To look at tokens for these resources (RFC 7662): for their own servers.',
+    examples: [[{}], [{ chain: true }]],
+  },
+  'grants.app.introspect.chain': { description: 'Whether the answer also tells by which exchanges a token came about. Default: false.' },
   'grants.app.claims': {
     description: 'What clients learn about a person, beyond the identity scopes.',
     examples: [[{ groups: ['group:eng'] }]],
@@ -229,7 +244,10 @@ export const descriptions: Readonly<Record<string, Teaching>> = {
   },
   'tests.with': { description: 'exchange: the scopes of the token in its hands.', examples: [['tools:call']] },
   'tests.actor': { description: 'exchange: who acts, a client or a tag.', examples: ['client:gateway'] },
-  'tests.from': { description: 'exchange: the resource that the token in its hands is for.', examples: ['resource:gateway'] },
+  'tests.from': {
+    description: 'exchange: what the token in its hands is for, a resource or (an ID token) a client.',
+    examples: ['resource:gateway'],
+  },
   'tests.redirect_uris': { description: "register: where answers go, in the words of a grant's redirect_uris.", examples: [['localhost']] },
   'tests.accept': {
     description: 'Scopes that must be given; of register dcr and cimd, of admin read and write. "*" is any of them.',

@@ -56,6 +56,7 @@ const resource = z.strictObject({
     })
     .optional(),
   signing_alg: z.enum(['ES256', 'RS256']).optional(),
+  may_act: text.optional(),
 })
 
 const client = z.strictObject({
@@ -112,10 +113,11 @@ const exchange = z.strictObject({
   max_depth: z.int().min(1, { error: '"max_depth" is at least 1.' }).max(16, { error: '"max_depth" is at most 16.' }).optional(),
   beyond_subject: z.boolean().optional(),
   impersonate: z.boolean().optional(),
+  refresh_token: z.boolean().optional(),
 })
 
 const client_credentials = z.strictObject({ scopes: list(scope), access_token_ttl: tokenLifetime.optional() })
-const introspect = z.strictObject({})
+const introspect = z.strictObject({ chain: z.boolean().optional() })
 const claims = z.strictObject({ claims: z.record(text, z.unknown()).optional(), groups: list(groupName).optional() })
 const admin = z.strictObject({ access: z.enum(['read', 'write']) })
 

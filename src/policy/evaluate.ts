@@ -74,32 +74,34 @@ function authorize(engine: Engine, asked: Extract<Asked, { app: 'authorize' }>, 
  * says `beyond_subject`, the scope is given only where the policy gives it to the subject itself, with whatever software.
  */
 function exchange(engine: Engine, asked: Extract<Asked, { app: 'exchange' }>, now: number | undefined): Verdict {
-  const { principal, client, actor, from, held, depth, impersonate } = asked
+  const { principal, client, actor, other, from, held, depth, impersonate } = asked
   const resource = engine.resources.get(asked.resource)
   if (!resource) return refused(asked, 'target')
 
   const wanted = asked.scopes.length === 0 ? [...resource.scopes.keys()] : unique(asked.scopes)
-  const subject = { targets: [resource.name], keys: principalKeys(engine, principal), principal, now, conditions: {} }
-  const own: Map<string, { grant: Grant; terms: Terms }> =
-    principal.kind === 'user'
-      ? mostLenient(passing({ ...subject, shelves: shelvesOf(engine, 'authorize', principal) }))
-      : mostLenient(passing({ ...subject, shelves: shelvesOf(engine, 'client_credentials', principal) }))
-  const acting = new Set(workloadKeys(engine, actor, client))
+  const isPerson = principal?.kind === 'user'
+  const keys = isPerson ? principalKeys(engine, principal) : workloadKeys(engine, principal, asked.subject ?? null)
+  const subject = { targets: [resource.name], keys, principal, now, conditions: {} }
+  const own: Map<string, { grant: Grant; terms: Terms }> = isPerson
+    ? mostLenient(passing({ ...subject, shelves: shelvesOf(engine, 'authorize', principal) }))
+    : mostLenient(passing({ ...subject, shelves: shelvesOf(engine, 'client_credentials', principal) }))
+  const acting = [workloadKeys(engine, actor, client), ...(other ? [workloadKeys(engine, null, other)] : [])]
   const exchanges = (rule: ExchangeRule, scope: string) => held.some((one) => rule.scopes.get(scope)?.has(one))
+  const reaches = (rule: ExchangeRule, scope: string) => rule.beyond_subject || own.has(scope)
   const inquiry = {
     ...subject,
     shelves: shelvesOf(engine, 'exchange', principal),
     conditions: {
-      actor: (rule: ExchangeRule) => rule.actors.some(({ key }) => acting.has(key)),
+      actor: (rule: ExchangeRule) => acting.every((keys) => rule.actors.some(({ key }) => keys.includes(key))),
       from: (rule: ExchangeRule) => rule.from.has(from),
       depth: (rule: ExchangeRule) => depth <= rule.max_depth,
       impersonate: (rule: ExchangeRule) => rule.impersonate || !impersonate,
-      scope: (rule: ExchangeRule) => wanted.some((scope) => exchanges(rule, scope)),
-      subject: (rule: ExchangeRule) => rule.beyond_subject || wanted.some((scope) => exchanges(rule, scope) && own.has(scope)),
+      scope: (rule: ExchangeRule) => wanted.some((scope) => exchanges(rule, scope) && (own.size === 0 || reaches(rule, scope))),
+      subject: (rule: ExchangeRule) => rule.beyond_subject || own.size > 0,
     },
   }
   const rules = passing(inquiry)
-  const gives = (rule: ExchangeRule, scope: string) => exchanges(rule, scope) && (rule.beyond_subject || own.has(scope))
+  const gives = (rule: ExchangeRule, scope: string) => exchanges(rule, scope) && reaches(rule, scope)
   const scopes = wanted.filter((scope) => rules.some((rule) => gives(rule, scope)))
   if (scopes.length === 0) return denied(engine, asked, inquiry, resource)
 
@@ -110,7 +112,8 @@ function exchange(engine: Engine, asked: Extract<Asked, { app: 'exchange' }>, no
     return beyond && compareLeniency(defaultTerms, its) > 0 ? defaultTerms : its
   }
   const givers = [...rules.filter((rule) => scopes.some((scope) => gives(rule, scope))), ...scopes.flatMap((scope) => own.get(scope) ?? [])]
-  return { ...allowed(givers, strictest(scopes.map(termsOf))), scopes, dropped: without(asked.scopes, scopes) }
+  const refresh_token = rules.some((rule) => rule.refresh_token && scopes.every((scope) => gives(rule, scope)))
+  return { ...allowed(givers, { ...strictest(scopes.map(termsOf)), refresh_token }), scopes, dropped: without(asked.scopes, scopes) }
 }
 
 function client_credentials(engine: Engine, asked: Extract<Asked, { app: 'client_credentials' }>, now: number | undefined): Verdict {
@@ -163,7 +166,7 @@ function introspect(engine: Engine, asked: Extract<Asked, { app: 'introspect' }>
   const keys = workloadKeys(engine, principal, client)
   const inquiry = { shelves: shelvesOf(engine, 'introspect', principal), targets: [resource], keys, principal, now, conditions: {} }
   const rules = passing(inquiry)
-  return rules.length === 0 ? denied(engine, asked, inquiry, null) : allowed(rules)
+  return rules.length === 0 ? denied(engine, asked, inquiry, null) : allowed(rules, { chain: rules.some(({ chain }) => chain) })
 }
 
 /** What is let out at the client and at the resource, united. Of two values for one claim the one whose JSON sorts first counts. */

@@ -16,7 +16,7 @@ const workload: SelectorKind[] = ['tag', 'tagged', 'address']
 const subjects: Record<App, { src: ReadonlySet<SelectorKind>; dst: readonly string[] }> = {
   authorize: { src: new Set(person), dst: ['resource', 'client', 'autogroup'] },
   register: { src: new Set([...person, ...workload]), dst: [] },
-  exchange: { src: new Set([...person, ...workload]), dst: ['resource'] },
+  exchange: { src: new Set([...person, ...workload, 'client']), dst: ['resource'] },
   client_credentials: { src: new Set([...workload, 'client']), dst: ['resource'] },
   introspect: { src: new Set([...workload, 'client']), dst: ['resource'] },
   claims: { src: new Set([...person, ...workload]), dst: ['resource', 'client', 'autogroup'] },

@@ -13,7 +13,16 @@ const day = 24 * 60 * 60
 export const defaults = { access_token_ttl: 300, refresh_token_ttl: 30 * day, client_ttl: 90 * day, max_clients: 20 } as const
 export const defaultTerms: Terms = { consent: 'always', bind: 'user', access_token_ttl: null, refresh_token_ttl: null }
 
-export const noLimits: Limits = { ...defaultTerms, client_ttl: null, max_clients: null, metadata: 'lenient', groups: [], claims: {} }
+export const noLimits: Limits = {
+  ...defaultTerms,
+  client_ttl: null,
+  max_clients: null,
+  metadata: 'lenient',
+  groups: [],
+  claims: {},
+  refresh_token: false,
+  chain: false,
+}
 
 const consents: readonly Terms['consent'][] = ['always', 'once', 'never']
 

@@ -14,6 +14,7 @@ export type Resource = {
   check: 'local' | 'introspect'
   unverified_scopes: ReadonlySet<string> // those that software may get which the file does not name
   signing_alg: 'ES256' | 'RS256'
+  may_act: string | null // client_id of the one client that may exchange its tokens (RFC 8693 §4.4)
 }
 
 /** A client of the policy file. */

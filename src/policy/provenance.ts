@@ -21,7 +21,9 @@ export function giversOf(policy: Policy, asked: Asked, { grants, mesh_grants }: 
   const engine = policy.compiled as Engine
   const { principal } = asked
   const isWorkload = asked.app === 'client_credentials' || asked.app === 'introspect'
-  const keys = new Set(isWorkload ? workloadKeys(engine, principal, asked.client) : principal && principalKeys(engine, principal))
+  const workload = isWorkload ? asked.client : asked.app === 'exchange' ? (asked.subject ?? null) : null
+  const isPerson = principal?.kind === 'user' || (principal && !workload)
+  const keys = new Set(isPerson && !isWorkload ? principalKeys(engine, principal) : workloadKeys(engine, principal, workload))
   const giver = (grant: Grant, place: Place | null, who: readonly string[]): Giver => {
     const where = missingPosture(grant.posture, null).map((wanted) => `from a node ${wanted}`)
     return { grant: grant.label, place, because: [...who, ...where].join(', '), expires: grant.expires, reason: grant.reason }

@@ -42,6 +42,7 @@ export function questionOf(policy: Policy, entry: Wording, principal: Principal 
       ask: (scope) => [{ app, principal: workload, client, resource: resource.name, scopes: [scope] }],
     }
   }
+  if (app === 'exchange') return exchangeOf(policy, entry, principal, own, software)
   if (!principal) return { at: 'src', fault: `"${app}" is asked for a login name or a tag; ${entry.src} is neither.` }
   if (app === 'register')
     return {
@@ -51,30 +52,7 @@ export function questionOf(policy: Policy, entry: Wording, principal: Principal 
   if (app === 'admin') return { items: ['read', 'write'], ask: (access) => [{ app, principal, access: access as 'read' }] }
 
   const target = dst === undefined ? null : software(dst)
-  if (!resource && (!target || app === 'exchange'))
-    return { at: 'dst', fault: `"dst" names nothing of this file that "${app}" could be about.` }
-
-  if (app === 'exchange') {
-    const acts = entry.actor === undefined ? null : principalOf(entry.actor, {})
-    const actor: NodePrincipal | null = acts?.kind === 'node' ? acts : null
-    const client = software(entry.actor ?? '') ?? (actor && { client_id: entry.actor ?? '', name: null })
-    if (!client) return { at: 'actor', fault: '"exchange" needs an "actor": a client of this file, or a tag.' }
-    const from = entry.from
-    if (from === undefined || !policy.resources.has(from))
-      return { at: 'from', fault: '"exchange" needs "from": the resource of this file that the subject token is for.' }
-    const common = {
-      app,
-      principal,
-      client,
-      actor,
-      from,
-      held: entry.with ?? [],
-      resource: resource?.name ?? '',
-      depth: 1,
-      impersonate: false,
-    }
-    return { items: [...(resource?.scopes.keys() ?? [])], ask: (scope) => [{ ...common, scopes: [scope] }] }
-  }
+  if (!resource && !target) return { at: 'dst', fault: `"dst" names nothing of this file that "${app}" could be about.` }
 
   const said = entry.client === undefined ? null : software(entry.client)
   if (entry.client !== undefined && !said)
@@ -92,10 +70,41 @@ export function questionOf(policy: Policy, entry: Wording, principal: Principal 
   }
 }
 
+function exchangeOf(
+  policy: Policy,
+  { src, dst = '', actor: acting = '', from, with: held = [] }: Wording,
+  principal: Principal | null,
+  own: ClientFacts | null,
+  software: (name: string) => ClientFacts | null,
+): Question {
+  if (!principal && !own)
+    return { at: 'src', fault: `"exchange" is asked for a login name, a tag or a client of this file; ${src} is none of them.` }
+  const resource = policy.resources.get(dst)
+  if (!resource) return { at: 'dst', fault: '"dst" names nothing of this file that "exchange" could be about.' }
+  const acts = acting === '' ? null : principalOf(acting, {})
+  const actor: NodePrincipal | null = acts?.kind === 'node' ? acts : null
+  const client = software(acting) ?? (actor && { client_id: acting, name: null })
+  if (!client) return { at: 'actor', fault: '"exchange" needs an "actor": a client of this file, or a tag.' }
+  if (from === undefined || !(policy.resources.has(from) || namesOf(policy).has(from)))
+    return { at: 'from', fault: '"exchange" needs "from": the resource of this file that the subject token is for.' }
+  const common = {
+    principal,
+    ...(own && { subject: own }),
+    client,
+    actor,
+    from,
+    held,
+    resource: resource.name,
+    depth: 1,
+    impersonate: false,
+  }
+  return { items: [...resource.scopes.keys()], ask: (scope) => [{ app: 'exchange', ...common, scopes: [scope] }] }
+}
+
 /** What an entry says of its question that the policy does not know, each with where it stands: it would let a test pass that expects a denial. */
 export function unknownFacts(policy: Policy, { src, app, given, from, with: held, redirect_uris }: Wording): [Path, string][] {
   const { names } = (policy.compiled as Engine).groups
-  const scopes = policy.resources.get(from ?? '')?.scopes
+  const scopes = policy.resources.get(from ?? '')?.scopes ?? (namesOf(policy).has(from ?? '') ? new Set<string>(identityScopes) : undefined)
   const wrong: [Path, string][] = []
   for (const [i, group] of (given?.groups ?? []).entries())
     if (!names.has(group)) wrong.push([['given', 'groups', i], `${quote(group)} is not defined.`])

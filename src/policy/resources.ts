@@ -53,9 +53,17 @@ export function compileResources(document: PolicyDocument, report: Report): Map<
       check: entry.check ?? (token_format === 'opaque' ? 'introspect' : 'local'),
       unverified_scopes: unverifiedScopes(entry.allow_unverified_clients ?? false, scopes, [...path, 'allow_unverified_clients'], report),
       signing_alg: entry.signing_alg ?? 'ES256',
+      may_act: mayAct(document, entry.may_act, [...path, 'may_act'], report),
     })
   }
   return resources
+}
+
+function mayAct({ clients = {} }: PolicyDocument, name: string | undefined, path: Path, report: Report): string | null {
+  if (name === undefined) return null
+  const client = Object.hasOwn(clients, name) ? clients[name] : undefined
+  if (!client) report.error(path, `${quote(name)} is not a client of this file.`, { hint: didYouMean(name, Object.keys(clients)) })
+  return client?.client_id ?? name
 }
 
 function unverifiedScopes(

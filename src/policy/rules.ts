@@ -39,7 +39,7 @@ export type RegisterRule = {
   confidential: boolean
   limits: Pick<Limits, 'metadata'> & { client_ttl: number; max_clients: number }
 }
-export type IntrospectRule = { grant: Grant }
+export type IntrospectRule = { grant: Grant; chain: boolean }
 export type ClaimsRule = { grant: Grant; groups: ReadonlySet<string>; claims: ReadonlyMap<string, unknown> }
 export type AdminRule = { grant: Grant; access: 'read' | 'write' }
 /** `scopes`: wanted → of these the subject token holds one at least. */
@@ -51,6 +51,7 @@ export type ExchangeRule = {
   max_depth: number
   beyond_subject: boolean
   impersonate: boolean
+  refresh_token: boolean
 }
 
 export type Rules = {

@@ -11,14 +11,18 @@ export type Asked =
   /** `hosts`: the hosts of the redirect URIs, of a private-use one its scheme with the colon (a scheme is no host); for `cimd` the document's own as well, which is asked alone before the fetch. `initial_access_token`: a `dcr` whose bearer showed a good one. */
   | { app: 'register'; principal: Principal; via: 'dcr' | 'cimd' | 'initial_access_token'; hosts: readonly string[]; confidential: boolean }
   /**
-   * RFC 8693. `principal` is the subject; the actor is `client`, and `actor` the tagged node that it calls from, where it does. `from`: the
-   * resource that the subject token is for; `held`: its scopes. `depth`: how many exchanges the new token descends from, this one included.
+   * RFC 8693. `principal` is the subject, or the client `subject` (and `principal` its tagged node, where that proved it) where it is a workload.
+   * The actor is `client`, and `actor` the tagged node that it calls from, where it does; `other`: another client whose `actor_token` it shows.
+   * `from`: the resource that the subject token is for, of an ID token the client; `held`: its scopes. `depth`: how many exchanges the new token
+   * descends from, this one included.
    */
   | {
       app: 'exchange'
-      principal: Principal
+      principal: Principal | null
+      subject?: ClientFacts | null
       client: ClientFacts
       actor: NodePrincipal | null
+      other?: ClientFacts | null
       from: string
       held: readonly string[]
       resource: string
@@ -32,7 +36,8 @@ export type Asked =
   | { app: 'claims'; principal: Principal; client: ClientFacts; resource: string | null }
   | { app: 'admin'; principal: Principal; access: 'read' | 'write' }
 
-export type DenialReason = 'no_grant' | 'scope' | 'target' | 'identity' | 'client'
+/** `from`, `depth` and `subject`: an exchange whose token is for something else, comes from too many exchanges, or whose person may not do it either. */
+export type DenialReason = 'no_grant' | 'scope' | 'target' | 'identity' | 'client' | 'from' | 'depth' | 'subject'
 
 export type Denied = {
   allowed: false
@@ -72,6 +77,9 @@ export type Limits = {
   /** Group names that may be let out; a claim value by name. From `claims`. */
   groups: readonly string[]
   claims: Readonly<Record<string, unknown>>
+  /** Whether an exchange yields a refresh token; whether introspection tells the chain of exchanges. */
+  refresh_token: boolean
+  chain: boolean
 }
 
 export type Verdict = Allowed | Denied

@@ -3,9 +3,13 @@ import type { Config } from '../config.ts'
 import type { Claims } from '../keys/jwt.ts'
 import type { UserPrincipal } from '../oauth/principal.ts'
 import type { Limits } from '../policy/index.ts'
+import type { Authorization } from '../store/authorizations.ts'
 
 /** The person, stable across renames, nodes and restarts (OpenID Connect Core §8); the tailnet is pinned, so ids never collide. */
-export const subjectOf = (user_id: string): string => `userid:${user_id}`
+export const personAs = (user_id: string): string => `userid:${user_id}`
+
+/** Whom a token speaks for, as `sub`: a person, or a client where nobody else is meant (RFC 9068 §2.2). */
+export const subjectOf = ({ user_id, workload }: Pick<Authorization, 'user_id' | 'workload'>): string => workload ?? personAs(user_id)
 
 type Context = { principal: UserPrincipal; config: Config; released: Pick<Limits, 'groups'> }
 

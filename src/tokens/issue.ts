@@ -3,19 +3,22 @@ import type { Client } from '../clients/client.ts'
 import type { ActivePolicy, Deps } from '../deps.ts'
 import type { Claims } from '../keys/jwt.ts'
 import { acrOf } from '../oauth/authentication_context.ts'
-import type { UserPrincipal } from '../oauth/principal.ts'
+import type { Principal, UserPrincipal } from '../oauth/principal.ts'
 import { evaluate, type Limits, type Resource } from '../policy/index.ts'
 import { type Authorization, authorizationLives } from '../store/authorizations.ts'
 import { clientUsed, isUseDue } from '../store/clients.ts'
 import type { Write } from '../store/engine.ts'
-import { type AccessTokenClaims, makeAccessToken } from './access_token.ts'
+import { type AccessTokenClaims, jtiOf, makeAccessToken } from './access_token.ts'
+import { ancestorsOf } from './ancestors.ts'
 import { claimsOf, subjectOf } from './claims.ts'
+import { exchangedOf } from './exchanged.ts'
 import type { RequestedClaims } from './requested_claims.ts'
 
 /** What a grant type has found to be right; all that is left is to make it so. */
 export type Issuable = {
   authorization: Authorization
-  principal: UserPrincipal
+  /** Null for a workload that is no machine. */
+  principal: Principal | null
   client: Client
   /** Null where only identity scopes were granted: then the token is for this server's own userinfo. */
   resource: Resource | null
@@ -25,6 +28,8 @@ export type Issuable = {
   limits: Limits
   /** From the authorization request; null where there was none. */
   nonce: string | null
+  /** What only an exchange says: what was issued (RFC 8693 §2.2.1), and when the token that was shown ends (seconds). */
+  exchanged?: { issued_token_type: string; until: number }
   /** The refresh token to hand out, and the write that keeps it until then (seconds); its guard also says that the authorization lives. */
   refresh: { token: string; keep: (expires_at: number) => Write } | null
   /** What this spends, and the decision's row. Guards in it that fail run the grant type once more. */
@@ -35,6 +40,7 @@ export type Issuable = {
 export type TokenResponse = {
   access_token: string
   token_type: 'Bearer'
+  issued_token_type?: string
   expires_in: number
   scope: string
   refresh_token?: string
@@ -43,22 +49,27 @@ export type TokenResponse = {
 
 /** Signs and commits. Throws GuardFailed where somebody else was first (nothing is issued then), `Unavailable` where the disk fails. */
 export async function issueTokens(deps: Deps, policy: ActivePolicy, issuable: Issuable): Promise<TokenResponse> {
-  const { authorization, client, scopes, refresh } = issuable
+  const { authorization, client, principal, scopes, refresh, exchanged } = issuable
   const now = deps.now()
   const expires_in = Math.max(
     1,
-    Math.min(issuable.limits.access_token_ttl ?? deps.config.lifetimes.access_token, authorization.expires_at - now),
+    Math.min(
+      issuable.limits.access_token_ttl ?? deps.config.lifetimes.access_token,
+      Math.min(authorization.expires_at, exchanged?.until ?? authorization.expires_at) - now,
+    ),
   )
   const access = makeAccessToken(deps, issuable.resource, accessTokenClaims(deps, issuable, now, expires_in))
-  const id_token = scopes.includes('openid')
-    ? deps.jwts.sign('JWT', client.id_token_alg, idTokenClaims(deps, policy, issuable, now))
-    : undefined
+  const id_token =
+    principal?.kind === 'user' && scopes.includes('openid')
+      ? deps.jwts.sign('JWT', client.id_token_alg, idTokenClaims(deps, policy, { ...issuable, principal }, now))
+      : undefined
 
   const idle = issuable.limits.refresh_token_ttl ?? deps.config.lifetimes.refresh_token_idle
   const writes = [
-    refresh ? refresh.keep(Math.min(now + idle, authorization.expires_at)) : authorizationLives(authorization.id, now),
-    ...access.writes,
     ...issuable.writes,
+    refresh ? refresh.keep(Math.min(now + idle, authorization.expires_at)) : authorizationLives(authorization.id, now),
+    ...(await ancestorsOf(deps, authorization)).map((id) => authorizationLives(id, now)),
+    ...access.writes,
   ]
   if (client.stored && isUseDue(client.stored, now)) writes.push(clientUsed(client.client_id, now))
   await deps.store.commit(writes)
@@ -66,6 +77,7 @@ export async function issueTokens(deps: Deps, policy: ActivePolicy, issuable: Is
   return {
     access_token: access.token,
     token_type: 'Bearer',
+    ...(exchanged && { issued_token_type: exchanged.issued_token_type }),
     expires_in,
     scope: scopes.join(' '),
     ...(refresh && { refresh_token: refresh.token }),
@@ -79,17 +91,20 @@ function accessTokenClaims(
   now: number,
   expires_in: number,
 ): AccessTokenClaims {
+  const act = exchangedOf(authorization)?.act
   return {
     iss: deps.config.issuer,
     exp: now + expires_in,
     aud: resource?.uri ?? deps.config.issuer,
-    sub: subjectOf(authorization.user_id),
+    sub: subjectOf(authorization),
     iat: now,
-    jti: deps.randomBytes(16).toString('base64url'),
+    jti: jtiOf(authorization.id, deps.randomBytes),
     client_id: client.client_id,
     scope: scopes.join(' '),
     sid: authorization.id,
-    auth_time: authorization.auth_time,
+    ...(authorization.workload === null && { auth_time: authorization.auth_time }),
+    ...(act && { act }),
+    ...(resource?.may_act && { may_act: { sub: resource.may_act } }),
   }
 }
 
@@ -97,7 +112,7 @@ function accessTokenClaims(
 function idTokenClaims(
   deps: Deps,
   policy: ActivePolicy,
-  { authorization, principal, client, scopes, claims, nonce }: Issuable,
+  { authorization, principal, client, scopes, claims, nonce }: Issuable & { principal: UserPrincipal },
   now: number,
 ): Claims {
   return {
@@ -105,7 +120,7 @@ function idTokenClaims(
     iss: deps.config.issuer,
     exp: now + deps.config.lifetimes.id_token,
     aud: client.client_id,
-    sub: subjectOf(authorization.user_id),
+    sub: subjectOf(authorization),
     iat: now,
     sid: authorization.id,
     auth_time: authorization.auth_time,

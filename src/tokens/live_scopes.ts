@@ -1,24 +1,78 @@
-/** What a token is worth now: its scopes that today's policy still gives to today's person. */
+/** What a token is worth now: its scopes that today's policy still gives to whom it speaks for, as they are today. */
 import type { Client } from '../clients/client.ts'
 import { findKnownClient } from '../clients/find.ts'
 import type { ActivePolicy, Deps } from '../deps.ts'
 import type { Principal, UserPrincipal } from '../oauth/principal.ts'
-import { type Asked, type Denied, evaluate, type Resource } from '../policy/index.ts'
-import type { Authorization } from '../store/authorizations.ts'
-import { claimsFromStore, claimsWithin, type RequestedClaims, withScopesBehind } from './requested_claims.ts'
+import { type Asked, type ClientFacts, type Denied, evaluate, type Resource } from '../policy/index.ts'
+import { type Authorization, isLive } from '../store/authorizations.ts'
+import { type Exchanged, exchangeAsked, exchangedOf } from './exchanged.ts'
+import { claimsFromStore, claimsWithin, noClaims, type RequestedClaims, withScopesBehind } from './requested_claims.ts'
 import { askedFor, findSubject, resourceByUri } from './subject.ts'
 
 export type Live = {
-  principal: UserPrincipal
+  /** The person; of a workload its tagged machine, or null. */
+  principal: Principal | null
+  /** The client that it speaks for, where that is no person. */
+  workload: ClientFacts | null
   client: Client
   resource: Resource | null
   scopes: readonly string[]
   /** Claims that the authorization request named one by one. */
   claims: RequestedClaims
+  /** What the policy was asked. */
+  asked: Asked
 }
 
 /** `asked`: what the policy refused; null where it was not the policy. */
 export type Dead = { why: Denied; principal: Principal | null; asked: Asked | null }
+
+type Judged = { live: Live } | { dead: Dead }
+type Judge = (deps: Deps, policy: ActivePolicy, authorization: Authorization, its: Its) => Judged | Promise<Judged>
+/** What every authorization has. `scopes`: those of the token. */
+type Its = Pick<Live, 'client' | 'resource' | 'scopes'>
+
+/** By what an authorization came about. */
+const judges: Record<'person' | 'workload' | 'exchange', Judge> = {
+  async person(deps, policy, authorization, its) {
+    const subject = await findSubject(deps, authorization)
+    if (!subject.there) return dead('identity', subject.sentence)
+    return worth(policy, authorization, { ...its, principal: subject.principal }, deps.now())
+  },
+
+  /** RFC 6749 §4.4. */
+  async workload(deps, policy, authorization, { client, resource, scopes }) {
+    if (!resource) return deadResource(authorization)
+    const machine = authorization.node_id === '' ? null : await deps.identity.machineThere(authorization)
+    if (machine && !machine.there) return dead('identity', machine.sentence)
+    const principal = machine?.principal ?? null
+    const asked: Asked = { app: 'client_credentials', principal, client: client.facts, resource: resource.name, scopes }
+    const common = { principal, workload: client.facts, client, resource, claims: noClaims, asked }
+    return judged(policy, common, deps.now())
+  },
+
+  /** RFC 8693: what was exchanged is worth no more than what it was exchanged for, today. */
+  async exchange(deps, policy, authorization, { client, resource, scopes }) {
+    if (!resource) return deadResource(authorization)
+    const exchanged = exchangedOf(authorization) as Exchanged
+    const parent = await deps.store.authorizations.find(authorization.parent_id ?? '')
+    if (!parent || !isLive(parent, deps.now())) return dead('identity', 'What this token was exchanged for has ended.')
+    const subject = await liveScopes(deps, policy, parent, exchanged.held)
+    if ('dead' in subject) return subject
+    const { principal, workload } = subject.live
+    if (authorization.bind === 'node' && principal?.node.id !== authorization.node_id)
+      return dead('identity', `This token is bound to the machine on which ${authorization.login} signed in, and that is gone.`)
+
+    const machine = exchanged.node && (await deps.identity.machineThere(exchanged.node))
+    const other = exchanged.other === null ? null : await findKnownClient(deps, policy, exchanged.other)
+    if (other === undefined) return dead('client', `The client ${exchanged.other} is not known any more.`)
+    const acting = { client, node: machine?.there ? machine.principal : null, other }
+    const asked = exchangeAsked(subject.live, authorization.subject_jti === null, acting, { ...exchanged, resource, scopes })
+    if (!asked) return dead('target', 'The policy does not name any more what this token was exchanged from.')
+    return judged(policy, { principal, workload, client, resource, claims: noClaims, asked }, deps.now())
+  },
+}
+
+const kindOf = ({ parent_id, workload }: Authorization) => (parent_id !== null ? 'exchange' : workload !== null ? 'workload' : 'person')
 
 /**
  * Asks the mesh and the policy anew (RFC 7662 §2.2: the token's current state). Throws `Unavailable` while the mesh is dark.
@@ -29,23 +83,27 @@ export async function liveScopes(
   policy: ActivePolicy,
   authorization: Authorization,
   scopes: readonly string[],
-): Promise<{ live: Live } | { dead: Dead }> {
+): Promise<Judged> {
   const client = await findKnownClient(deps, policy, authorization.client_id)
   if (!client) return deadClient(authorization)
   const resource = authorization.resource === null ? null : resourceByUri(policy, authorization.resource)
   if (resource === undefined) return deadResource(authorization)
-  const subject = await findSubject(deps, authorization)
-  if (!subject.there) return dead('identity', subject.sentence)
-  return worth(policy, authorization, { principal: subject.principal, client, resource, scopes }, deps.now())
+  return judges[kindOf(authorization)](deps, policy, authorization, { client, resource, scopes })
 }
 
-/** The same of a client, a resource and a person that are found already: what `policy` gives of the scopes at `now` (seconds). */
+function judged(policy: ActivePolicy, common: Omit<Live, 'scopes'>, now: number): Judged {
+  const verdict = evaluate(policy, common.asked, now)
+  if (!verdict.allowed) return { dead: { why: verdict, principal: common.principal, asked: common.asked } }
+  return { live: { ...common, scopes: verdict.scopes } }
+}
+
+/** What `policy` gives of the scopes at `now` (seconds) to a person who gave this authorization, all of whom and of which is found already. */
 export function worth(
   policy: ActivePolicy,
   authorization: Authorization,
-  { principal, client, resource, scopes }: Omit<Live, 'claims'>,
+  { principal, client, resource, scopes }: Its & { principal: UserPrincipal },
   now: number,
-): { live: Live } | { dead: Dead } {
+): Judged {
   const claims = claimsFromStore(authorization.claims)
   const asked = askedFor(principal, client, resource, withScopesBehind(scopes, claims))
   const verdict = evaluate(policy, asked, now)
@@ -54,7 +112,8 @@ export function worth(
   if (!verdict.allowed) return { dead: { why: verdict, principal, asked } }
   const left = verdict.scopes.filter((scope) => scopes.includes(scope))
   if (left.length === 0) return dead('scope', `The policy gives ${authorization.login} none of this token's scopes any more.`, principal)
-  return { live: { principal, client, resource, scopes: left, claims: claimsWithin(claims, verdict.scopes) } }
+  const common = { principal, workload: null, client, resource, asked }
+  return { live: { ...common, scopes: left, claims: claimsWithin(claims, verdict.scopes) } }
 }
 
 /** Of an authorization whose client, or whose resource, is known no more. */

@@ -1,9 +1,10 @@
 /** What a token that somebody shows is: one of ours that lives, or nothing. */
 import type { Deps } from '../deps.ts'
 import { digest, familyOf, prefixes, sameDigest } from '../oauth/secret.ts'
-import { type Authorization, isLive } from '../store/authorizations.ts'
+import type { Authorization } from '../store/authorizations.ts'
 import type { RefreshFamily } from '../store/refresh_tokens.ts'
 import { type AccessTokenClaims, readAccessToken } from './access_token.ts'
+import { livesWhole } from './ancestors.ts'
 
 export type ResolvedToken =
   | { kind: 'access_token'; claims: AccessTokenClaims; authorization: Authorization }
@@ -23,7 +24,7 @@ export async function resolveAccessToken(deps: Deps, token: string): Promise<(Re
   const now = deps.now()
   if (!claims || claims.exp <= now || claims.iss !== deps.config.issuer) return undefined
   const authorization = await deps.store.authorizations.findForToken(claims.sid, claims.jti)
-  if (!authorization || authorization.revoked === 1 || !isLive(authorization, now)) return undefined
+  if (!authorization || authorization.revoked === 1 || !(await livesWhole(deps, authorization, now))) return undefined
   return { kind: 'access_token', claims, authorization }
 }
 
@@ -33,5 +34,5 @@ async function resolveRefreshToken(deps: Deps, token: string): Promise<ResolvedT
   const now = deps.now()
   if (!row || !sameDigest(row.digest, digest(token)) || row.expires_at <= now) return undefined
   const authorization = await deps.store.authorizations.find(row.authorization_id)
-  return authorization && isLive(authorization, now) ? { kind: 'refresh_token', row, authorization } : undefined
+  return authorization && (await livesWhole(deps, authorization, now)) ? { kind: 'refresh_token', row, authorization } : undefined
 }

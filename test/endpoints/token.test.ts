@@ -94,10 +94,8 @@ test('RFC 6749 §5.2: a grant type that is not supported, or that the client did
   const codeOnly = await alice.register({ grant_types: ['authorization_code'] })
   const server = policyClient(started, 'wiki-server')
   const unsupported = [
-    'client_credentials',
     'password',
     'implicit',
-    'urn:ietf:params:oauth:grant-type:token-exchange',
     'urn:ietf:params:oauth:grant-type:device_code',
     'urn:ietf:params:oauth:grant-type:jwt-bearer',
     'constructor',

@@ -909,7 +909,7 @@ const bad: readonly [title: string, text: string, message: string, hint?: string
     'a parameter where there is none',
     grant('{ "src": ["client:app"], "dst": ["resource:wiki"], "app": { "introspect": [{ ‸"scopes": ["wiki:read"] }] } }'),
     '"scopes" is not a key of an item of "introspect".',
-    'It may hold nothing.',
+    'It may hold chain.',
   ],
   ['an admin who may nothing', grant('{ "src": ["group:eng"], "app": { "admin": [‸{}] } }'), '"access" is missing.'],
   [
@@ -1157,7 +1157,7 @@ const everything = `{
   "resources": {
     "resource:a": {
       "uri": "https://a", "name": "A", "description": "The first.", "scopes": ["a:read"], "default": true, "token_format": "jwt", "check": "local",
-      "allow_unverified_clients": true, "signing_alg": "ES256"
+      "allow_unverified_clients": true, "signing_alg": "ES256", "may_act": "client:c"
     },
     "resource:b": { "uri": "https://b", "scopes": { "b:read": "Read." } }
   },
@@ -1175,7 +1175,8 @@ const everything = `{
       "app": {
         "authorize": [{ "scopes": ["a:read"], "clients": ["*"], "consent": "once", "bind": "user", "access_token_ttl": "5m", "refresh_token_ttl": "1d" }],
         "exchange": [{
-          "actors": ["client:c"], "from": ["resource:b"], "scopes": { "a:read": ["b:read"] }, "max_depth": 1, "beyond_subject": false, "impersonate": false
+          "actors": ["client:c"], "from": ["resource:b"], "scopes": { "a:read": ["b:read"] }, "max_depth": 1, "beyond_subject": false, "impersonate": false,
+          "refresh_token": false
         }],
         "claims": [{ "claims": { "team": "x" }, "groups": ["group:eng"] }]
       }
@@ -1192,7 +1193,7 @@ const everything = `{
     {
       "src": ["tag:ci"], "dst": ["resource:a"],
       "posture": { "os": ["linux"], "os_version": "6.1", "tags": ["tag:ci"], "attributes": ["custom:managed"], "key_expiry": "required" },
-      "app": { "client_credentials": [{ "scopes": ["a:read"], "access_token_ttl": "5m" }], "introspect": [{}] }
+      "app": { "client_credentials": [{ "scopes": ["a:read"], "access_token_ttl": "5m" }], "introspect": [{ "chain": true }] }
     }
   ],
   "tests": [

@@ -51,7 +51,7 @@ test('RFC 8693 §2.1: an exchange gives what the grant maps from the held scopes
   assert.equal(scopes('', { scopes: ['write'] }), 'scope')
   assert.equal(scopes('', { held: ['list'] }), 'scope') // maps to "write", which alice may not
   assert.equal(scopes('', { held: [] }), 'scope')
-  assert.equal(scopes('', { principal: user('bob@example.com') }), 'scope')
+  assert.equal(scopes('', { principal: user('bob@example.com') }), 'subject')
 })
 
 test('an exchange says which grants gave it, why they exist, and keeps the lifetime that the subject has', () => {
@@ -87,10 +87,10 @@ test('an exchange is for the actors that the grant names, a client or the tagged
 })
 
 test('RFC 8693 §4.1: an exchange is bound to where the token is from, how deep the chain is, and whether the actor may hide', () => {
-  assert.equal(scopes('', { from: 'resource:wiki' }), 'scope')
-  assert.equal(scopes('', { depth: 2 }), 'scope')
+  assert.equal(scopes('', { from: 'resource:wiki' }), 'from')
+  assert.equal(scopes('', { depth: 2 }), 'depth')
   assert.deepEqual(scopes(', "max_depth": 2', { depth: 2 }), ['read'])
-  assert.equal(scopes('', { impersonate: true }), 'scope')
+  assert.equal(scopes('', { impersonate: true }), 'client')
   assert.deepEqual(scopes(', "impersonate": true', { impersonate: true }), ['read'])
   assert.equal(scopes('', { resource: 'resource:gone' }), 'target')
 })
@@ -98,7 +98,7 @@ test('RFC 8693 §4.1: an exchange is bound to where the token is from, how deep 
 test('fields of two exchange grants never mix', () => {
   const other = `{ "src": ["*"], "dst": ["resource:wiki"], "app": { "exchange": [
     { "actors": ["client:web"], "from": ["resource:gateway"], "scopes": { "read": ["list"] }, "max_depth": 9, "beyond_subject": true }] } }`
-  assert.equal(scopes('', { depth: 2 }, other), 'scope')
+  assert.equal(scopes('', { depth: 2 }, other), 'depth')
   assert.equal(scopes('', { held: ['list'], scopes: ['read'] }, other), 'client') // the other grant would do, for another actor
   assert.equal(scopes('', { scopes: ['write'] }, other), 'scope')
 })

@@ -1,0 +1,89 @@
+/** The tokens that an exchange is shown: whose they are, and what they say (RFC 8693 §2.1, §3). */
+import { type Client, isPublic } from '../clients/client.ts'
+import { findKnownClient } from '../clients/find.ts'
+import type { Deps } from '../deps.ts'
+import { OAuthError } from '../oauth/error.ts'
+import { optional, required } from '../oauth/parse.ts'
+import { isIdentityScope } from '../policy/index.ts'
+import type { Authorization } from '../store/authorizations.ts'
+import { livesWhole } from '../tokens/ancestors.ts'
+import { resolveAccessToken } from '../tokens/resolve.ts'
+import type { TokenRequest } from './index.ts'
+
+export const tokenType = (name: string) => `urn:ietf:params:oauth:token-type:${name}`
+
+/** What a subject token comes to. `jti`: null for an ID token. `exp`: seconds. */
+export type SubjectToken = {
+  authorization: Authorization
+  jti: string | null
+  scopes: readonly string[]
+  exp: number
+  /** The one client that it lets act (RFC 8693 §4.4); null for whoever the policy lets. */
+  may_act: string | null
+}
+
+type Reader = (deps: Deps, client: Client, token: string) => Promise<SubjectToken | undefined>
+
+async function accessToken(deps: Deps, _client: Client, token: string): Promise<SubjectToken | undefined> {
+  const found = await resolveAccessToken(deps, token)
+  if (!found) return undefined
+  const { claims, authorization } = found
+  return { authorization, jti: claims.jti, scopes: claims.scope.split(' '), exp: claims.exp, may_act: claims.may_act?.sub ?? null }
+}
+
+/** An ID token is worth something in the hands of the client that it was issued to, and there it says what an authorization's identity scopes say. */
+async function idToken(deps: Deps, client: Client, token: string): Promise<SubjectToken | undefined> {
+  const claims = deps.jwts.open('JWT', token) as { iss: string; aud: string; exp: number; sid: string } | undefined
+  const now = deps.now()
+  if (!claims || claims.iss !== deps.config.issuer || claims.aud !== client.client_id || claims.exp <= now) return undefined
+  const authorization = await deps.store.authorizations.find(claims.sid)
+  if (authorization?.client_id !== client.client_id || !(await livesWhole(deps, authorization, now))) return undefined
+  return { authorization, jti: null, scopes: authorization.scopes.split(' ').filter(isIdentityScope), exp: claims.exp, may_act: null }
+}
+
+/** What each type of `subject_token_type` is read by; a token that is not of the type that it is said to be is none (RFC 8693 §3). */
+const subjectTypes = new Map<string, Reader>([
+  [tokenType('access_token'), accessToken],
+  [
+    tokenType('jwt'),
+    async (deps, client, token) => (token.includes('.') && token.startsWith('ey') ? accessToken(deps, client, token) : undefined),
+  ],
+  [tokenType('id_token'), idToken],
+])
+
+const refuse = (sentence: string) => new OAuthError('invalid_request', sentence)
+
+const unsupported = (name: string, value: string, known: Iterable<string>) =>
+  refuse(`The ${name} ${JSON.stringify(value.slice(0, 100))} is not supported. Use ${[...known].join(' or ')}.`)
+
+/** For whom the new token shall speak. Throws `invalid_request` (RFC 8693 §2.2.2). */
+export async function subjectTokenOf(deps: Deps, { client, params }: TokenRequest): Promise<SubjectToken> {
+  const token = required(params, 'subject_token')
+  const type = required(params, 'subject_token_type')
+  const read = subjectTypes.get(type)
+  if (!read) throw unsupported('subject_token_type', type, subjectTypes.keys())
+  const found = await read(deps, client, token)
+  if (!found) throw refuse('The subject_token is not a living token of this server, or not of the type that it is said to be.')
+  return found
+}
+
+/**
+ * The other client that acts, where the request shows an `actor_token` of it: an access token that it got for itself. Null where there is none, or it is
+ * the client's own. Throws `invalid_request` (RFC 8693 §2.1).
+ */
+export async function otherActorOf(deps: Deps, { policy, client, params }: TokenRequest): Promise<Client | null> {
+  const token = optional(params, 'actor_token')
+  const type = optional(params, 'actor_token_type')
+  if ((token === undefined) !== (type === undefined)) throw refuse('actor_token and actor_token_type go together (RFC 8693 §2.1).')
+  if (token === undefined) return null
+  if (type !== tokenType('access_token')) throw unsupported('actor_token_type', type ?? '', [tokenType('access_token')])
+  const found = await resolveAccessToken(deps, token)
+  if (!found) throw refuse('The actor_token is not a living access token of this server.')
+  const { workload, parent_id } = found.authorization
+  if (workload === null || parent_id !== null)
+    throw refuse('The actor_token speaks for somebody else. It must be one that a client got for itself, by client_credentials.')
+  if (workload === client.client_id) return null
+  const other = await findKnownClient(deps, policy, workload)
+  if (!other || isPublic(other)) throw refuse('The client of the actor_token is not known here any more.')
+  return other
+}

@@ -1,0 +1,46 @@
+/** What a request of a machine is for: one resource, and scopes there. */
+import type { Client } from '../clients/client.ts'
+import type { ActivePolicy } from '../deps.ts'
+import { OAuthError } from '../oauth/error.ts'
+import { optional, type Params } from '../oauth/parse.ts'
+import type { Allowed, Resource } from '../policy/index.ts'
+import { resourceByUri } from '../tokens/subject.ts'
+
+const shown = (text: string) => JSON.stringify(text.slice(0, 200))
+
+/**
+ * The one resource that a request names, by `resource` (RFC 8707 §2) or `audience` (RFC 8693 §2.1; its URI, or the policy's name of it); else the client's
+ * own, or the policy's default. Throws `invalid_target`.
+ */
+export function targetOf(policy: ActivePolicy, client: Client, params: Params): Resource {
+  const named = (name: 'resource' | 'audience') => (params.get(name) ?? []).filter((value) => value !== '')
+  const byUri = named('resource').map((uri) => [uri, resourceByUri(policy, uri)] as const)
+  const byName = named('audience').map((text) => [text, policy.resources.get(text) ?? resourceByUri(policy, text)] as const)
+  const targets = new Set<Resource>()
+  for (const [text, resource] of [...byUri, ...byName]) {
+    if (!resource) throw new OAuthError('invalid_target', `The policy names no resource ${shown(text)}.`)
+    targets.add(resource)
+  }
+  if (targets.size > 1)
+    throw new OAuthError('invalid_target', 'A token is for one resource, and the request names several. Ask for each by itself.')
+  const [one] = targets
+  const target = one ?? defaultFor(policy, client)
+  if (!target) throw new OAuthError('invalid_target', 'The request says neither "resource" nor "audience", and there is no default.')
+  return target
+}
+
+function defaultFor(policy: ActivePolicy, { default_resource }: Client): Resource | undefined {
+  if (default_resource !== null) return policy.resources.get(default_resource)
+  return [...policy.resources.values()].find((resource) => resource.default)
+}
+
+/** The scopes that a request asks for; none where it leaves that to the policy (RFC 6749 §3.3). */
+export const scopesAsked = (params: Params): string[] => [
+  ...new Set((optional(params, 'scope') ?? '').split(' ').filter((scope) => scope !== '')),
+]
+
+/** A machine asks for what it needs, and nobody reads what is missing: so it gets all of it or nothing. Throws `invalid_scope`. */
+export function refuseDropped({ dropped }: Allowed, resource: Resource): void {
+  if (dropped.length > 0)
+    throw new OAuthError('invalid_scope', `The policy does not give this client ${shown(dropped.join(' '))} at ${resource.name}.`)
+}

@@ -1,0 +1,100 @@
+import { isPublic } from '../clients/client.ts'
+import { decide, recordDenial } from '../decide.ts'
+import { OAuthError } from '../oauth/error.ts'
+import { optional } from '../oauth/parse.ts'
+import type { Principal } from '../oauth/principal.ts'
+import type { Denied } from '../policy/index.ts'
+import { type Authorization, freshly, insertAuthorization, subjectLives } from '../store/authorizations.ts'
+import type { Act } from '../tokens/access_token.ts'
+import { type Exchanged, exchangeAsked, exchangedOf } from '../tokens/exchanged.ts'
+import { liveScopes } from '../tokens/live_scopes.ts'
+import { noClaims } from '../tokens/requested_claims.ts'
+import { otherActorOf, subjectTokenOf, tokenType } from './exchange_tokens.ts'
+import { newFamily } from './family.ts'
+import type { GrantType } from './index.ts'
+import { refuseDropped, scopesAsked, targetOf } from './target.ts'
+
+/** What can be asked for (RFC 8693 §2.1). */
+const requestable = new Set([tokenType('access_token')])
+
+/**
+ * RFC 8693: a token for one resource becomes one for another, which says for whom it speaks and who acts. Only an edge of the policy allows it, asked of
+ * today's policy, people and machines; and the new authorization is a child of the one that the shown token came from.
+ */
+export const token_exchange: GrantType = {
+  async authorize(deps, request) {
+    const { policy, client, node, params, now } = request
+    if (isPublic(client))
+      throw new OAuthError('unauthorized_client', 'A public client exchanges no tokens: anybody could say that they are it (RFC 8693 §5).')
+    const requested = optional(params, 'requested_token_type') ?? tokenType('access_token')
+    if (!requestable.has(requested))
+      throw new OAuthError('invalid_request', `The requested_token_type is not supported. Use ${[...requestable].join(' or ')}.`)
+    const shown = await subjectTokenOf(deps, request)
+    const other = await otherActorOf(deps, request)
+    const resource = targetOf(policy, client, params)
+    const { authorization: parent } = shown
+    const facts = { entry: 'token_exchange', client_id: client.client_id, resource: resource.uri, authorization_id: parent.id } as const
+    const denied = async (reason: Denied['reason'], sentence: string, principal: Principal | null = null) => {
+      const decision_id = await recordDenial(deps, policy, principal, { ...facts, detail: { login: parent.login } }, reason, sentence)
+      return new OAuthError('invalid_request', `${sentence} Mention decision ${decision_id} to an admin.`, { decision_id })
+    }
+
+    const subject = await liveScopes(deps, policy, parent, shown.scopes)
+    if ('dead' in subject) throw await denied(subject.dead.why.reason, subject.dead.why.sentence, subject.dead.principal)
+    const { principal } = subject.live
+    const actor = (other ?? client).client_id
+    if (shown.may_act !== null && shown.may_act !== actor)
+      throw await denied('client', `This subject_token lets ${shown.may_act} act, and nobody else (RFC 8693 §4.4).`, principal)
+
+    const before = exchangedOf(parent)
+    const depth = (before?.depth ?? 0) + 1
+    const impersonate = optional(params, 'impersonate') === 'true'
+    const wanted = { resource, scopes: scopesAsked(params), depth, impersonate }
+    const asked = exchangeAsked(subject.live, shown.jti === null, { client, node, other }, wanted)
+    if (!asked) throw await denied('from', 'This subject_token is for this server itself, and no exchange leads from there.', principal)
+
+    const id = deps.newId()
+    const act: Act | null = impersonate ? (before?.act ?? null) : { sub: actor, ...(before?.act && { act: before.act }) }
+    const detail = { login: parent.login, from: parent.id, depth, ...(act && { act }) }
+    const { verdict, writes } = await decide(deps, policy, asked, facts, { authorization_id: id, detail })
+    refuseDropped(verdict, resource)
+
+    const { limits } = verdict
+    const exchanged: Exchanged = {
+      held: shown.scopes,
+      depth,
+      impersonate,
+      node: node && { node_id: node.node.id, address: node.address },
+      other: other?.client_id ?? null,
+      act,
+    }
+    const authorization: Authorization = {
+      ...parent,
+      ...freshly,
+      id,
+      client_id: client.client_id,
+      bind: parent.bind === 'node' ? 'node' : limits.bind,
+      resource: resource.uri,
+      scopes: verdict.scopes.join(' '),
+      claims: null,
+      created_at: now,
+      expires_at: limits.refresh_token ? parent.expires_at : Math.min(shown.exp, parent.expires_at),
+      parent_id: parent.id,
+      subject_jti: shown.jti,
+      exchange: JSON.stringify(exchanged),
+    }
+    return {
+      authorization,
+      principal,
+      client,
+      resource,
+      scopes: verdict.scopes,
+      claims: noClaims,
+      limits,
+      nonce: null,
+      exchanged: { issued_token_type: requested, until: shown.exp },
+      refresh: limits.refresh_token ? newFamily(deps, id) : null,
+      writes: [subjectLives(parent.id, shown.jti, now), insertAuthorization(authorization, client.stored !== null), ...writes],
+    }
+  },
+}

@@ -1,0 +1,58 @@
+/** What an exchange was decided on (RFC 8693), kept with the authorization that it made, so that it can be decided anew on every later day. */
+import type { Client } from '../clients/client.ts'
+import type { NodePrincipal } from '../oauth/principal.ts'
+import type { Asked, Resource } from '../policy/index.ts'
+import type { Authorization } from '../store/authorizations.ts'
+import type { Act } from './access_token.ts'
+import type { Live } from './live_scopes.ts'
+
+export type Exchanged = {
+  /** Scopes of the token that was shown. */
+  held: readonly string[]
+  /** How many exchanges this descends from, itself included. */
+  depth: number
+  /** Whether the policy lets the actor pass for the subject (RFC 8693 §1.1). */
+  impersonate: boolean
+  /** The actor's tagged machine, where that is what proved it. */
+  node: { node_id: string; address: string } | null
+  /** Another client, whose `actor_token` was shown. */
+  other: string | null
+  /** Null where nobody is said to act. */
+  act: Act | null
+}
+
+/** Of what was exchanged; null for all others. */
+export const exchangedOf = ({ exchange }: Pick<Authorization, 'exchange'>): Exchanged | null =>
+  exchange === null ? null : (JSON.parse(exchange) as Exchanged)
+
+/** Who acts: the client that asks, the tagged machine that it asks from, and the other client whose token it shows. */
+export type Acting = { client: Client; node: NodePrincipal | null; other: Client | null }
+
+/**
+ * The question whether `acting` may have `scopes` at `resource` for whom `subject` speaks. Undefined where the token that was shown is for meshidp
+ * itself, or is the ID token of software that the policy does not name: from there no edge leads anywhere.
+ * @param subject what that token is worth today
+ */
+export function exchangeAsked(
+  subject: Live,
+  isIdToken: boolean,
+  { client, node, other }: Acting,
+  { resource, scopes, depth, impersonate }: { resource: Resource; scopes: readonly string[]; depth: number; impersonate: boolean },
+): (Asked & { app: 'exchange' }) | undefined {
+  const from = isIdToken ? subject.client.facts.name : subject.resource?.name
+  if (!from) return undefined
+  return {
+    app: 'exchange',
+    principal: subject.principal,
+    ...(subject.workload && { subject: subject.workload }),
+    client: client.facts,
+    actor: node,
+    ...(other && { other: other.facts }),
+    from,
+    held: subject.scopes,
+    resource: resource.name,
+    scopes,
+    depth,
+    impersonate,
+  }
+}
