@@ -30,7 +30,7 @@ test('RFC 8414 §2, OpenID Connect Discovery §3: the document says what there i
     scopes_supported: ['openid', 'profile', 'email', 'groups', 'offline_access', 'wiki:read', 'wiki:write', 'notes:read'],
     response_types_supported: ['code'],
     response_modes_supported: ['query', 'form_post'],
-    grant_types_supported: ['authorization_code', 'refresh_token'],
+    grant_types_supported: ['authorization_code', 'refresh_token', 'client_credentials', 'urn:ietf:params:oauth:grant-type:token-exchange'],
     subject_types_supported: ['public'],
     id_token_signing_alg_values_supported: ['ES256', 'RS256'],
     token_endpoint_auth_methods_supported: ['client_secret_basic', 'client_secret_post', 'private_key_jwt', 'none'],

@@ -1,0 +1,56 @@
+/** A mesh with a gateway: alice and bob may call its tools with any software, and it may go on to the wiki for them. */
+import assert from 'node:assert/strict'
+import { changedPolicy, type PolicyObject, policyClient } from './example_policy.ts'
+import type { Answer, Person, TestClient, Tokens } from './person.ts'
+import type { Started } from './start.ts'
+
+export const tokenType = (name: string) => `urn:ietf:params:oauth:token-type:${name}`
+export const tokenExchange = 'urn:ietf:params:oauth:grant-type:token-exchange'
+
+export const gatewayResource = { resource: 'http://localhost:8492/mcp', scope: 'tools:call' } as const
+
+/** The one edge of the policy: from the gateway to the wiki. */
+export const edge = { actors: ['client:gateway'], from: ['resource:gateway'], scopes: { 'wiki:read': ['tools:call'] } }
+
+export const withGateway = (change: (policy: PolicyObject) => void = () => {}, ...edges: Record<string, unknown>[]): string =>
+  changedPolicy((policy) => {
+    const { resources, clients, grants } = policy
+    resources['resource:gateway'] = {
+      uri: gatewayResource.resource,
+      name: 'Tool gateway',
+      scopes: ['tools:call', 'tools:list'],
+      allow_unverified_clients: true,
+    }
+    for (const name of ['gateway', 'other', 'agent', 'gateway-server']) clients[`client:${name}`] = { client_secret_file: name }
+    grants.push(
+      {
+        src: ['group:eng'],
+        dst: ['resource:gateway'],
+        app: { authorize: [{ scopes: ['tools:call', 'tools:list'], clients: ['*'], consent: 'once' }] },
+      },
+      { src: ['group:eng', 'client:agent'], dst: ['resource:wiki'], app: { exchange: edges.length > 0 ? edges : [edge] } },
+      { src: ['client:gateway-server'], dst: ['resource:gateway'], app: { introspect: [{}] } },
+      { src: ['client:agent'], dst: ['resource:gateway'], app: { client_credentials: [{ scopes: ['tools:call'] }] } },
+    )
+    change(policy)
+  })
+
+export type Exchanged = Tokens & { issued_token_type: string }
+
+/** An exchange, to the letter: nothing is added but the client's credential. */
+export function exchange(person: Person, client: TestClient, form: Record<string, string | readonly string[]>): Promise<Answer> {
+  const { client_id, client_secret } = client
+  const own = client_secret === undefined ? { client_id } : { client_id, client_secret }
+  return person.send('/token', { form: { grant_type: tokenExchange, subject_token_type: tokenType('access_token'), ...own, ...form } })
+}
+
+export async function exchanged(...request: Parameters<typeof exchange>): Promise<Exchanged> {
+  const answer = await exchange(...request)
+  assert.equal(answer.status, 200, answer.text)
+  return answer.json() as unknown as Exchanged
+}
+
+export const claimsIn = (jwt: string) => JSON.parse(Buffer.from(jwt.split('.')[1] ?? '', 'base64url').toString()) as Record<string, unknown>
+
+/** Whether the wiki's server would take this token, and what it is told. */
+export const atWiki = (started: Started, token: string) => started.ci.introspect(policyClient(started, 'wiki-server'), token)
