@@ -233,7 +233,7 @@ test('Subject, edge and policy are those of today: at the exchange, and at every
   assert.equal(await alive(), true)
 
   const without: Record<string, string> = {
-    'she left the group': withGateway(({ groups }) => void (groups['group:eng'] = ['bob@example.com'])),
+    'she left the group': withGateway(({ groups }) => void Object.assign(groups, { 'group:eng': ['bob@example.com'] })),
     'the edge is gone': withGateway(() => {}, { ...edge, actors: ['client:other'] }),
     'she may not use the gateway any more': withGateway(({ grants }) => {
       for (const grant of grants) if (grant.dst?.includes('resource:gateway') && grant.app.authorize) grant.src = ['bob@example.com']
