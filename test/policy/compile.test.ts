@@ -34,6 +34,7 @@ test('what a resource and a client leave out gets its default', () => {
     check: 'local',
     unverified_scopes: new Set(),
     signing_alg: 'ES256',
+    may_act: null,
   })
   assert.deepEqual(compiled.policy.clients.get('client:app'), {
     name: 'client:app',
