@@ -9,6 +9,8 @@ import { configCheck, configSchemaCommand, configShow } from './config.ts'
 import { configFlags } from './config_file.ts'
 import { dev } from './dev.ts'
 import { doctor } from './doctor.ts'
+import { exportLines } from './export.ts'
+import { importLines } from './import.ts'
 import { licenses } from './licenses.ts'
 import { policyCommands } from './policy/index.ts'
 import { resource } from './resource.ts'
@@ -27,6 +29,8 @@ export const commands = new Map<string, Command>([
   ['backup', backup],
   ['backup keygen', keygen],
   ['restore', restore],
+  ['export', exportLines],
+  ['import', importLines],
   ['resource', resource],
   ['licenses', licenses],
   ...policyCommands,

@@ -52,7 +52,7 @@ export function damageOf(file: string): string | null {
 
 /** What a database says of itself. Throws StoreRefused where it is none of ours. */
 export function describeDatabase(file: string): { schema: number; name: string; issuer: string | null; tailnet: string | null } {
-  const db = new Database(file, { fileMustExist: true })
+  const db = new Database(file, { readonly: true, fileMustExist: true, timeout: 5000 })
   try {
     const { schema, name } = db.prepare('SELECT id AS schema, name FROM migrations ORDER BY id DESC LIMIT 1').get() as {
       schema: number
