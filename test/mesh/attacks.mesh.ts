@@ -322,55 +322,67 @@ test('a real mesh, and those who are not who they seem to be', async (t) => {
     },
   )
 
-  await t.test('S2: eight who miss do not hold up those who are known: they keep 80 % of their rate', async (t) => {
-    const measure = { every: 100, for: 2000 } // milliseconds
-    /** How many answers alice gets, who asks one after the other, and what share of it while eight strangers open connection after connection. */
-    async function share(port: number, host: string, answer: RegExp) {
-      const alone = await rate()
-      const stop = new AbortController()
-      const strangers = Array.from({ length: 8 }, async () => {
-        while (!stop.signal.aborted) {
-          await request(`http://127.0.0.1:${port}/`, { headers: { host, connection: 'close' }, signal: stop.signal }).then(
-            ({ body }) => body.dump(),
-            () => {},
-          )
-          await sleep(50)
-        }
-      })
-      try {
-        await sleep(300)
-        return (await rate()) / alone
-      } finally {
-        stop.abort()
-        await Promise.all(strangers)
-      }
+  await t.test(
+    'S2: eight who miss do not hold up those who are known: they keep 80 % of the rate that they have beside eight who need no answer of the mesh',
+    async (t) => {
+      const measure = { every: 100, for: 2000 } // milliseconds
+      /**
+       * How many answers alice gets, who asks one after the other, while eight strangers open connection after connection: what share of as many strangers
+       * who go to `idle`, for which nobody is asked, leave her. So what it costs to answer strangers, on however busy a machine, is on both sides.
+       */
+      async function share(port: number, host: string, answer: RegExp, idle: string) {
+        const beside = await rateBeside(idle)
+        return (await rateBeside(`http://127.0.0.1:${port}/`)) / beside
 
-      async function rate() {
-        let answers = 0
-        for (const end = Date.now() + measure.for; Date.now() < end; ) {
-          const began = Date.now()
-          const text = await (
-            await request(`http://${host}/`, { dispatcher: alice.dispatcher, headers: { accept: 'text/html' } })
-          ).body.text()
-          assert.match(text, answer)
-          if (Date.now() <= end) answers++
-          await sleep(Math.max(0, measure.every - (Date.now() - began)))
+        async function rateBeside(url: string) {
+          const stop = new AbortController()
+          const strangers = Array.from({ length: 8 }, async () => {
+            while (!stop.signal.aborted) {
+              await request(url, { headers: { host, connection: 'close' }, signal: stop.signal }).then(
+                ({ body }) => body.dump(),
+                () => {},
+              )
+              await sleep(50)
+            }
+          })
+          try {
+            await sleep(300)
+            return await rate()
+          } finally {
+            stop.abort()
+            await Promise.all(strangers)
+          }
         }
-        return answers
+
+        async function rate() {
+          let answers = 0
+          for (const end = Date.now() + measure.for; Date.now() < end; ) {
+            const began = Date.now()
+            const text = await (
+              await request(`http://${host}/`, { dispatcher: alice.dispatcher, headers: { accept: 'text/html' } })
+            ).body.text()
+            assert.match(text, answer)
+            if (Date.now() <= end) answers++
+            await sleep(Math.max(0, measure.every - (Date.now() - began)))
+          }
+          return answers
+        }
       }
-    }
-    const fooled = await naive(t, { port: 0, host: '127.0.0.1' }, whoisOf(t, idp, { port: true }))
-    const naiveShare = await share(fooled, `${idp.host}:${fooled}`, /alice/)
-    assert.ok(naiveShare < 0.5, `the naive one keeps ${naiveShare}`)
-    const { port, host } = await plainProvider(t, idp)
-    const shares: number[] = []
-    while (shares.length < 5 && !shares.some((kept) => kept >= 0.8)) shares.push(await share(port, host, /You are <strong>alice/))
-    assert.ok(
-      shares.some((kept) => kept >= 0.8),
-      `it keeps ${shares.join(', ')}`,
-    )
-    t.diagnostic(`naive: ${naiveShare.toFixed(2)}, meshidp: ${shares.map((kept) => kept.toFixed(2)).join(', ')}`)
-  })
+      const fooled = await naive(t, { port: 0, host: '127.0.0.1' }, whoisOf(t, idp, { port: true }))
+      const idle = await naive(t, { port: 0, host: '127.0.0.1' }, () => 'anybody')
+      const naiveShare = await share(fooled, `${idp.host}:${fooled}`, /alice/, `http://127.0.0.1:${idle}/`)
+      assert.ok(naiveShare < 0.5, `the naive one keeps ${naiveShare}`)
+      const { port, host } = await plainProvider(t, idp)
+      const shares: number[] = []
+      while (shares.length < 5 && !shares.some((kept) => kept >= 0.8))
+        shares.push(await share(port, host, /You are <strong>alice/, `http://127.0.0.1:${port}/jwks`))
+      assert.ok(
+        shares.some((kept) => kept >= 0.8),
+        `it keeps ${shares.join(', ')}`,
+      )
+      t.diagnostic(`naive: ${naiveShare.toFixed(2)}, meshidp: ${shares.map((kept) => kept.toFixed(2)).join(', ')}`)
+    },
+  )
 
   /** meshidp as behind serve, on a LocalAPI of ours that may change what tailscaled answers; `ask` is a request that serve would forward for `address`. */
   async function onLocalApi(t: TestContext, changed: (answer: WhoisAnswer) => object = (answer) => answer) {
