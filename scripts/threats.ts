@@ -185,7 +185,6 @@ export const areas: readonly Area[] = [
   },
   {
     title: 'G. Assertions, SPIFFE and keys',
-    later: { 235: 'SPIFFE', 236: 'SPIFFE', 238: 'SPIFFE', 239: 'SPIFFE', 241: 'SPIFFE', 242: 'SPIFFE' },
     cases: {
       214: 'A public key is never a shared secret.',
       215: 'The algorithm is chosen by the server, not by the token.',

@@ -219,6 +219,27 @@ export const configSchema = z.strictObject({
         .prefault({}),
     })
     .prefault({}),
+  spiffe: z
+    .strictObject({
+      trust_domains: z
+        .record(
+          z
+            .string()
+            .regex(/^[a-z0-9._-]{1,255}$/, { error: 'must be the name of a SPIFFE trust domain, such as example.org, without spiffe://' }),
+          z.union(
+            [
+              z.strictObject({ file: z.string().min(1) }),
+              z.strictObject({ https_web: z.url({ protocol: /^https$/, hostname: /./ }), ca_file: z.string().min(1).optional() }),
+            ],
+            { error: 'must be { "file": "/path" }, or { "https_web": "https://…" } and, if need be, "ca_file"' },
+          ),
+        )
+        .default({})
+        .describe(
+          'SPIFFE trust domains whose workloads are known here by their JWT-SVIDs, each with its trust bundle: `{ "file": "/path/bundle.json" }`, or `{ "https_web": "https://…" }`, the address of its bundle endpoint, with `ca_file` (PEM) where its certificate is of an authority of your own. See [client_authentication.md](client_authentication.md#spiffe).',
+        ),
+    })
+    .prefault({}),
   log_level: z
     .enum(['debug', 'info', 'warn', 'error', 'silent'])
     .default('info')

@@ -7,6 +7,7 @@ import { buildApp } from './app.ts'
 import { createClientKeys } from './clients/client_keys.ts'
 import { createGuardedFetch, type GuardedFetchOptions } from './clients/guarded_fetch.ts'
 import { createMetadataDocuments } from './clients/metadata_document.ts'
+import { createTrustBundles } from './clients/trust_bundles.ts'
 import { type Config, ConfigError } from './config.ts'
 import { nothingRecent } from './decide.ts'
 import type { Deps, Log, PolicySource } from './deps.ts'
@@ -21,6 +22,7 @@ import { createJwts } from './keys/jwt.ts'
 import { createIdentifiers } from './oauth/identifier.ts'
 import { createPolicyInForce, type ReloadResult } from './policy_file/in_force.ts'
 import { watchFile } from './policy_file/watch.ts'
+import { startRounds } from './rounds.ts'
 import { openState } from './state.ts'
 import { setMeta } from './store/meta.ts'
 import { startSweep } from './sweep.ts'
@@ -123,6 +125,7 @@ export async function startDaemon({
       identity,
       documents: createMetadataDocuments({ fetch: createGuardedFetch({ allow, ...fetch }), limits }),
       clientKeys: createClientKeys({ fetch: createGuardedFetch({ allow, mostBytes: 64 * 1024, ...fetch }), limits }),
+      trustBundles: createTrustBundles({ trust_domains: config.spiffe.trust_domains, store, now, log, fetch }),
       log,
       store,
       keys,
@@ -147,6 +150,9 @@ export async function startDaemon({
     })
     closers.push(control.close)
     if (config.policy_watch) closers.push(watchFile(config.policy_file, { changed: policy.fileChanged, again: policy.mayHeal, log }).close)
+    void deps.trustBundles.refresh()
+    const bundles = startRounds(5000, deps.trustBundles.refresh)
+    closers.push(bundles.stop)
     const janitor = startJanitor(deps)
     closers.push(janitor.stop)
     const sweeping = startSweep(deps)

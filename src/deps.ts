@@ -1,6 +1,7 @@
 /** What every endpoint and grant type gets as its first argument: one plain object, types only. */
 import type { ClientKeys } from './clients/client_keys.ts'
 import type { MetadataDocuments } from './clients/metadata_document.ts'
+import type { TrustBundles } from './clients/trust_bundles.ts'
 import type { LiveConfig } from './config.ts'
 import type { Recent } from './decide.ts'
 import type { Identity } from './identity/identity.ts'
@@ -64,6 +65,8 @@ export type Deps = {
   documents: MetadataDocuments
   /** The same for keys that clients publish (`jwks_uri`). */
   clientKeys: ClientKeys
+  /** What the SPIFFE trust domains that the configuration names sign with. */
+  trustBundles: TrustBundles
   log: Log
   store: Store
   keys: Keyring

@@ -97,6 +97,7 @@ export const actions = new Map<string, Action>([
         certificate: certificate && { ...certificate, days_left: daysLeft(certificate, live.now()) },
         mesh,
         policy,
+        trust_bundles: live.trustBundles.list(),
       }
     }),
   ],

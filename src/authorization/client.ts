@@ -1,5 +1,5 @@
 /** The client of an authorization request: known already, or known after its metadata document was fetched. */
-import { type Client, clientOfStore } from '../clients/client.ts'
+import { type Client, clientOfStore, documentedClient } from '../clients/client.ts'
 import { findKnownClient, isStale } from '../clients/find.ts'
 import { isMetadataDocumentUrl } from '../clients/metadata_document.ts'
 import { refuseOfficialName } from '../clients/official_name.ts'
@@ -10,7 +10,7 @@ import type { Principal } from '../oauth/principal.ts'
 import { redirectHost } from '../oauth/redirect_uri.ts'
 import { printable } from '../oauth/shown_text.ts'
 import { defaults } from '../policy/index.ts'
-import { keepMetadataDocument, type StoredClient } from '../store/clients.ts'
+import { keepMetadataDocument } from '../store/clients.ts'
 import { principalKey } from './caller.ts'
 
 /**
@@ -47,21 +47,11 @@ export async function clientForCaller(
   })
   const { metadata, ignored, narrowed } = document
   if (!named) refuseOfficialName(policy, metadata.client_name)
-  const stored: StoredClient = {
-    client_id,
-    kind: 'metadata_document',
-    metadata,
-    secret_digest: null,
-    registration_token_digest: null,
-    owner: null,
-    software: null,
-    initial_access_token: null,
-    owner_name: '',
-    created_at: known?.stored?.created_at ?? now,
-    used_at: now,
+  const stored = documentedClient(client_id, document, {
+    known: known?.stored,
+    now,
     unused_ttl: decided?.verdict.limits.client_ttl ?? defaults.client_ttl,
-    fresh_until: document.expires_at,
-  }
+  })
   const writes = named ? [] : (await admit(metadata.redirect_uris, { ignored, narrowed })).writes
   await deps.store.commit([keepMetadataDocument(stored), ...writes])
   return clientOfStore(stored, named)

@@ -1,6 +1,7 @@
 /** The commands that ask the daemon: a subcommand is an action, what follows are its arguments, and a shape in which people read the answer. */
 import { readFileSync } from 'node:fs'
 import { mostRows } from '../admin/actions.ts'
+import type { TrustBundles } from '../clients/trust_bundles.ts'
 import { systemClock } from '../daemon.ts'
 import type { PolicyState } from '../deps.ts'
 import { certificateInWords } from '../http/certificate_state.ts'
@@ -179,7 +180,7 @@ const status: Record<string, Subcommand> = {
   '': {
     action: 'status',
     words: [],
-    shown({ ready, issuer, listening, unheard, certificate, mesh, policy }) {
+    shown({ ready, issuer, listening, unheard, certificate, mesh, policy, trust_bundles }) {
       const { health } = mesh as { health: string[] }
       const { file, hash, source, loaded_at, problem } = policy as PolicyState
       return record({
@@ -194,9 +195,22 @@ const status: Record<string, Subcommand> = {
         ...(problem && {
           problem: `The file was found not usable ${shownTime(problem.since)} ${sourceInWords[problem.source]}, so the last good policy stays in force.\n${problem.message}`,
         }),
+        ...bundlesInWords(trust_bundles as ReturnType<TrustBundles['list']>),
       })
     },
   },
+}
+
+/** How it stands with the keys of each SPIFFE trust domain; nothing where there is none. */
+function bundlesInWords(bundles: ReturnType<TrustBundles['list']>): Record<string, string> {
+  const lines = bundles.map(({ trust_domain, read_at, sequence, problem }) =>
+    [
+      trust_domain,
+      read_at === null ? 'never read' : `read ${shownTime(read_at)}${sequence === null ? '' : `, sequence ${sequence}`}`,
+      ...(problem === null ? [] : [problem]),
+    ].join(': '),
+  )
+  return lines.length > 0 ? { 'trust bundles': lines.join('\n') } : {}
 }
 
 /** Options that become input: under which name, and how they are written. */

@@ -11,11 +11,13 @@ import type { Credentials, Method, Proof } from './method.ts'
 import { node } from './node.ts'
 import { none } from './none.ts'
 import { private_key_jwt } from './private_key_jwt.ts'
+import { spiffe_jwt } from './spiffe_jwt.ts'
 
 export const methods = new Map<AuthMethod, Method>([
   ['client_secret_basic', client_secret_basic],
   ['client_secret_post', client_secret_post],
   ['private_key_jwt', private_key_jwt],
+  ['spiffe_jwt', spiffe_jwt],
   ['none', none],
   ['node', node],
 ])
@@ -56,7 +58,8 @@ export async function authenticateClient(
   if (alsoNamed !== undefined && alsoNamed !== first.client_id)
     throw new OAuthError('invalid_request', 'client_id in the body is another one than that in the Authorization header.')
 
-  const client = await findKnownClient(deps, policy, first.client_id)
+  const known = await findKnownClient(deps, policy, first.client_id)
+  const client = (await first.introduces?.(deps, policy, known)) ?? known
   if (!client)
     throw refused('This client is not known here. It may have gone unused for too long, or been removed: register again.', authorization)
   const own = used.find(({ name }) => client.auth_methods.includes(name))

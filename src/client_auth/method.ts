@@ -1,6 +1,6 @@
 /** What a method of client authentication is (RFC 6749 §2.3). */
 import type { Client } from '../clients/client.ts'
-import type { Deps } from '../deps.ts'
+import type { ActivePolicy, Deps } from '../deps.ts'
 import type { Params } from '../oauth/parse.ts'
 import type { Caller, NodePrincipal } from '../oauth/principal.ts'
 
@@ -19,6 +19,8 @@ export type Presented = {
   client_id: string | undefined
   /** What proves that client, or null. Throws `invalid_client` where there is more to say, and `Unavailable` where it cannot be found out. */
   proves: (client: Client, credentials: Credentials, deps: Deps) => Proof | null | Promise<Proof | null>
+  /** Of a client that is described elsewhere: the client as it is there now, once it is proven who asks; undefined for others. Throws as `proves` does. */
+  introduces?: (deps: Deps, policy: ActivePolicy, known: Client | undefined) => Promise<Client | undefined>
 }
 
 export type Method = {

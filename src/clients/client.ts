@@ -6,6 +6,7 @@ import type { ClientJwks } from '../oauth/client_jwks.ts'
 import type { AuthMethod as RegisteredMethod } from '../oauth/client_metadata.ts'
 import type { ClientFacts, PolicyClient } from '../policy/index.ts'
 import type { StoredClient } from '../store/clients.ts'
+import type { MetadataDocument } from './metadata_document.ts'
 
 /** How a client may prove itself: as it may register (RFC 7591 §2), or as only the policy file says. */
 export type AuthMethod = RegisteredMethod | 'node'
@@ -28,6 +29,8 @@ export type Client = {
   keys: { jwks: ClientJwks } | { jwks_uri: string } | null
   /** What its assertions have to be like: signed by this algorithm; also for the address of the token endpoint (`compat.assertion_aud`). */
   assertions: { alg: string | null; token_endpoint_too: boolean }
+  /** The workload that it is, or with `/*` at its end those that may be it (`isRegistered`). */
+  spiffe_id: string | null
   /** With `node` among its methods: a machine with one of these tags is the client. */
   node_tags: readonly string[]
   require_pkce: boolean
@@ -42,22 +45,24 @@ export type Client = {
   stored: StoredClient | null
 }
 
+const workloadGrantTypes = ['client_credentials', 'urn:ietf:params:oauth:grant-type:token-exchange'] as const
 const publicGrantTypes = ['authorization_code', 'refresh_token'] as const
 
 /** What an admin's client may ask for; what it gets is the policy's to say. */
-const confidentialGrantTypes = [...publicGrantTypes, 'client_credentials', 'urn:ietf:params:oauth:grant-type:token-exchange'] as const
+const confidentialGrantTypes = [...publicGrantTypes, ...workloadGrantTypes] as const
 
 const softwareDigest = (redirect_uris: readonly string[], auth_methods: readonly string[], keys: unknown) =>
   hash('sha256', JSON.stringify([redirect_uris, auth_methods, keys ?? null]), 'base64url')
 
-/** Its secret may come either way (RFC 6749 §2.3.1). A client whose entry names another credential is not public: until that is supported it has no way in. */
+/** Its secret may come either way (RFC 6749 §2.3.1). Without any credential it is public. */
 function authMethodsOf({ node, jwks, jwks_uri, spiffe_id }: PolicyClient, secret_digest: string | null): AuthMethod[] {
   const methods: AuthMethod[] = [
     ...(secret_digest === null ? [] : (['client_secret_basic', 'client_secret_post'] as const)),
     ...(jwks || jwks_uri !== null ? (['private_key_jwt'] as const) : []),
+    ...(spiffe_id !== null ? (['spiffe_jwt'] as const) : []),
     ...(node.length === 0 ? [] : (['node'] as const)),
   ]
-  return methods.length > 0 || spiffe_id !== null ? methods : ['none']
+  return methods.length > 0 ? methods : ['none']
 }
 
 /** Where its keys are; null where it has none. */
@@ -75,20 +80,21 @@ export function clientOfPolicy(client: PolicyClient, policy: ActivePolicy): Clie
     client_id: client.client_id,
     title: client.title,
     verified: true,
-    facts: { client_id: client.client_id, name: client.name },
+    facts: { client_id: client.client_id, name: client.name, ...(client.spiffe_id !== null && { spiffe_id: client.spiffe_id }) },
     redirect_uris: client.redirect_uris,
     post_logout_redirect_uris: client.post_logout_redirect_uris,
     grant_types: auth_methods.includes('none') ? publicGrantTypes : confidentialGrantTypes,
     auth_methods,
     secret_digest,
     keys: keysOf(client),
+    spiffe_id: client.spiffe_id,
     assertions: { alg: null, token_endpoint_too: client.compat.assertion_aud },
     node_tags: client.node,
     require_pkce: client.require_pkce || auth_methods.includes('none'),
     default_resource: client.default_resource,
     id_token_alg: client.id_token_signed_response_alg ?? 'RS256',
     registered_by: null,
-    software_digest: softwareDigest(client.redirect_uris, auth_methods, client.jwks ?? client.jwks_uri),
+    software_digest: softwareDigest(client.redirect_uris, auth_methods, client.jwks ?? client.jwks_uri ?? client.spiffe_id),
     stored: null,
   }
 }
@@ -108,13 +114,58 @@ export function clientOfStore(stored: StoredClient, named?: PolicyClient): Clien
     auth_methods,
     secret_digest: stored.secret_digest,
     keys: keysOf(metadata),
+    spiffe_id: metadata.spiffe_id ?? null,
     assertions: { alg: metadata.token_endpoint_auth_signing_alg ?? null, token_endpoint_too: named?.compat.assertion_aud ?? false },
     node_tags: [],
     require_pkce: true,
     default_resource: named?.default_resource ?? null,
     id_token_alg: metadata.id_token_signed_response_alg ?? 'RS256',
     registered_by: stored.owner_name || null,
-    software_digest: softwareDigest(metadata.redirect_uris, auth_methods, metadata.jwks ?? metadata.jwks_uri),
+    software_digest: softwareDigest(metadata.redirect_uris, auth_methods, metadata.jwks ?? metadata.jwks_uri ?? metadata.spiffe_id),
     stored,
   }
 }
+
+/** The row of software that its metadata document describes. `known`: the one that there was; `unused_ttl`, `now`: seconds. */
+export const documentedClient = (
+  client_id: string,
+  { metadata, expires_at }: MetadataDocument,
+  { known, now, unused_ttl }: { known: StoredClient | null | undefined; now: number; unused_ttl: number },
+): StoredClient => ({
+  client_id,
+  kind: 'metadata_document',
+  metadata,
+  secret_digest: null,
+  registration_token_digest: null,
+  owner: null,
+  software: null,
+  initial_access_token: null,
+  owner_name: '',
+  created_at: known?.created_at ?? now,
+  used_at: now,
+  unused_ttl,
+  fresh_until: expires_at,
+})
+
+/** A workload that nobody registered: its SPIFFE ID is its client_id, and grants that name it are all that it has. */
+export const clientOfWorkload = (spiffe_id: string): Client => ({
+  client_id: spiffe_id,
+  title: spiffe_id,
+  verified: false,
+  facts: { client_id: spiffe_id, name: null, spiffe_id },
+  redirect_uris: [],
+  post_logout_redirect_uris: [],
+  grant_types: workloadGrantTypes,
+  auth_methods: ['spiffe_jwt'],
+  secret_digest: null,
+  keys: null,
+  assertions: { alg: null, token_endpoint_too: false },
+  spiffe_id,
+  node_tags: [],
+  require_pkce: true,
+  default_resource: null,
+  id_token_alg: 'RS256',
+  registered_by: null,
+  software_digest: softwareDigest([], ['spiffe_jwt'], spiffe_id),
+  stored: null,
+})

@@ -1,7 +1,9 @@
 /** Finds a client by its id, in the order of the MCP specification: the policy file, a metadata document, a registration. */
 import type { ActivePolicy, Deps } from '../deps.ts'
-import type { Policy, PolicyClient } from '../policy/index.ts'
-import { type Client, clientOfPolicy, clientOfStore } from './client.ts'
+import { parseSpiffeId } from '../oauth/spiffe_id.ts'
+import { defaults, type Policy, type PolicyClient } from '../policy/index.ts'
+import { keepMetadataDocument } from '../store/clients.ts'
+import { type Client, clientOfPolicy, clientOfStore, clientOfWorkload, documentedClient } from './client.ts'
 import { isMetadataDocumentUrl } from './metadata_document.ts'
 
 const mostLetters = 2048
@@ -14,8 +16,21 @@ export async function findKnownClient(deps: Deps, policy: ActivePolicy, client_i
   if (client_id.length > mostLetters) return undefined
   const named = policy.clients.get(client_id)
   if (named && !namesDocument(named)) return clientOfPolicy(named, policy)
+  if (client_id.startsWith('spiffe://')) return workload(deps, policy, client_id)
   const stored = await deps.store.clients.find(client_id, deps.now())
   return stored && clientOfStore(stored, named)
+}
+
+/**
+ * The client that a workload is: the one of the policy that has its SPIFFE ID, else the workload itself, where its trust domain is configured. Undefined where
+ * several have it: then the request has to say which by client_id.
+ */
+function workload({ config }: Deps, policy: ActivePolicy, spiffe_id: string): Client | undefined {
+  const id = parseSpiffeId(spiffe_id)
+  if (!id || !Object.hasOwn(config.spiffe.trust_domains, id.trust_domain)) return undefined
+  const [client, another] = [...policy.clients.values()].filter((one) => one.spiffe_id === spiffe_id)
+  if (another) return undefined
+  return client ? clientOfPolicy(client, policy) : clientOfWorkload(spiffe_id)
 }
 
 /** Whether a policy entry only stands for a metadata document: it holds neither redirect URIs nor a credential, and its id is such a document's URL. */
@@ -37,3 +52,23 @@ export function isOfPolicy(policy: Policy, client_id: string): boolean {
 /** Whether a metadata document must be fetched again before it may be used at `/authorize`. */
 export const isStale = (client: Client, now: number): boolean =>
   client.stored?.kind === 'metadata_document' && (client.stored.fresh_until ?? 0) <= now
+
+/**
+ * A client that its metadata document describes, for a workload that has proven who it is: where an admin has named the document, it is fetched as for
+ * `/authorize`, which such a client never comes to. Undefined where nobody named it, so nobody makes us fetch what an admin did not choose.
+ */
+export async function fetchNamedDocument(
+  deps: Deps,
+  policy: ActivePolicy,
+  client_id: string,
+  workload: string,
+): Promise<Client | undefined> {
+  const named = policy.clients.get(client_id)
+  if (!named || !namesDocument(named)) return undefined
+  const now = deps.now()
+  const document = await deps.documents.fetch(client_id, { principal: workload, mode: 'lenient', issuer: deps.config.issuer, now })
+  const known = await deps.store.clients.find(client_id, now)
+  const stored = documentedClient(client_id, document, { known, now, unused_ttl: defaults.client_ttl })
+  await deps.store.commit([keepMetadataDocument(stored)])
+  return clientOfStore(stored, named)
+}

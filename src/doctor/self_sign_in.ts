@@ -93,6 +93,7 @@ function depsOf(config: LiveConfig, { store, keys, now, randomBytes }: Own): Dep
     identity,
     documents: { fetch: fetchesNothing },
     clientKeys: { at: fetchesNothing },
+    trustBundles: { of: fetchesNothing, refresh: fetchesNothing, list: () => [] },
     log: { debug: silent, info: silent, warn: silent, error: silent },
     store: createStore(withoutDecisions(store.engine)),
     keys,

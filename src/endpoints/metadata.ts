@@ -12,11 +12,14 @@ import { signatureAlgorithms } from '../oauth/signature_algorithms.ts'
 import { knownScopes } from '../policy/index.ts'
 import { supportedClaims } from '../tokens/claims.ts'
 
-/** What software can choose from (RFC 8414 §2); `node` is what an admin gives it. */
-const announced = [...methods.keys()].filter((method) => method !== 'node')
+/** What software can choose from (RFC 8414 §2): `node` is what an admin gives it, and SVIDs are of use where a trust domain is known. */
+const methodsOf = ({ spiffe: { trust_domains } }: Deps['config']) =>
+  [...methods.keys()].filter((method) => method !== 'node' && (method !== 'spiffe_jwt' || Object.keys(trust_domains).length > 0))
 
 /** RFC 8414 §2 and OpenID Connect Discovery §3: one document serves both. Every URL comes from the configuration, never from a request. */
-function metadataOf({ config: { issuer } }: Deps, scopes: Iterable<string>): object {
+function metadataOf({ config }: Deps, scopes: Iterable<string>): object {
+  const { issuer } = config
+  const announced = methodsOf(config)
   return {
     issuer,
     authorization_endpoint: `${issuer}/authorize`,

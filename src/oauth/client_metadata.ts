@@ -9,16 +9,20 @@ import { type ApplicationType, checkRedirectUri, mostRedirectUris } from './redi
 import { parseScope, scopeOf } from './scope.ts'
 import { shownTextProblem } from './shown_text.ts'
 import { type SignatureAlgorithm, signatureAlgorithms } from './signature_algorithms.ts'
+import { isRegisteredSpiffeId } from './spiffe_id.ts'
 import { hasPlainHost, isPort, isUriText, splitUri } from './uri_text.ts'
 
-export type AuthMethod = 'none' | 'client_secret_basic' | 'client_secret_post' | 'private_key_jwt'
+export type AuthMethod = 'none' | 'client_secret_basic' | 'client_secret_post' | 'private_key_jwt' | 'spiffe_jwt'
+
+type PersonGrant = 'authorization_code' | 'refresh_token'
+type WorkloadGrant = 'client_credentials' | 'urn:ietf:params:oauth:grant-type:token-exchange'
 
 /** What we keep of a client's metadata, under the names it goes by on the wire; also what a registration answers (RFC 7591 §3.2.1). */
 export type ClientMetadata = {
   redirect_uris: string[]
   token_endpoint_auth_method: AuthMethod
   token_endpoint_auth_signing_alg?: SignatureAlgorithm
-  grant_types: ('authorization_code' | 'refresh_token')[]
+  grant_types: (PersonGrant | WorkloadGrant)[]
   response_types: 'code'[]
   post_logout_redirect_uris?: string[]
   application_type?: ApplicationType
@@ -39,6 +43,8 @@ export type ClientMetadata = {
   /** By these `private_key_jwt` is verified; nothing is fetched before the client authenticates so. */
   jwks?: ClientJwks
   jwks_uri?: string
+  /** Of a document: the workload that may be this client, or with `/*` at its end those (draft-ietf-oauth-spiffe-client-auth-02 §5.1). */
+  spiffe_id?: string
 }
 
 export type MetadataRules = {
@@ -70,6 +76,8 @@ const mostNamed = 20
 
 type Context = MetadataRules & {
   application_type: ApplicationType | undefined
+  /** Whether it has a `spiffe_id`. */
+  isWorkload: boolean
   /** Notes that a member's value was replaced; in strict mode that is refused instead, with the sentence. */
   narrow: (name: string, sentence: string) => void
 }
@@ -101,7 +109,9 @@ const text =
     return value
   }
 
-function redirect_uris(value: unknown, { issuer, application_type }: Context, name: string): string[] {
+/** A workload that signs nobody in has no place for answers. */
+function redirect_uris(value: unknown, { issuer, application_type, isWorkload, source }: Context, name: string): string[] {
+  if (value === undefined && isWorkload && source === 'document') return []
   const refuseUri = (sentence: string) => new OAuthError('invalid_redirect_uri', sentence)
   if (!Array.isArray(value) || value.length === 0) throw refuseUri(`${name} must list at least one address.`)
   if (value.length > mostRedirectUris) throw refuseUri(`${name} can list ${mostRedirectUris} addresses at most.`)
@@ -116,12 +126,12 @@ function redirect_uris(value: unknown, { issuer, application_type }: Context, na
 }
 
 const readAuthMethod = oneOf('none', 'client_secret_basic', 'client_secret_post', 'private_key_jwt')
-const readDocumentAuthMethod = oneOf('none', 'private_key_jwt')
+const readDocumentAuthMethod = oneOf('none', 'private_key_jwt', 'spiffe_jwt')
 
 /** RFC 7591 §2: `client_secret_basic` if omitted; who may not have a credential becomes a public client, and reads so in the answer. */
 function token_endpoint_auth_method(value: unknown, context: Context, name: string): AuthMethod {
   // CIMD §4: there is nobody to share a secret with.
-  if (context.source === 'document') return value === undefined ? 'none' : readDocumentAuthMethod(value, context, name)
+  if (context.source === 'document') return readDocumentAuthMethod(value ?? (context.isWorkload ? 'spiffe_jwt' : 'none'), context, name)
   const asked = value === undefined ? 'client_secret_basic' : readAuthMethod(value, context, name)
   if (asked === 'none' || context.confidentialAllowed) return asked
   if (value !== undefined) context.narrow(name, `${name} must be none: the policy lets you register public clients only.`)
@@ -139,6 +149,18 @@ const someOf =
     if (value.some((one) => !supported.includes(one))) context.narrow(name, `${name} can only hold ${supported.join(' and ')}.`)
     return supported.filter((one) => value.includes(one))
   }
+
+const personGrants = someOf<PersonGrant>('authorization_code', 'refresh_token')
+const workloadGrants: readonly WorkloadGrant[] = ['client_credentials', 'urn:ietf:params:oauth:grant-type:token-exchange']
+
+/** The document of a workload may do without people. */
+function grant_types(value: unknown, context: Context, name: string): ClientMetadata['grant_types'] {
+  if (context.source !== 'document' || !context.isWorkload) return personGrants(value, context, name)
+  if (value === undefined) return [...workloadGrants]
+  const own = Array.isArray(value) ? workloadGrants.filter((one) => value.includes(one)) : []
+  const forPeople = own.length === 0 || (value as unknown[]).includes('authorization_code') ? personGrants(value, context, name) : []
+  return [...forPeople, ...own]
+}
 
 /** An https address of a page. An empty one counts as absent: some clients send it. */
 function webPage(value: unknown, _context: Context, name: string): string | undefined {
@@ -170,6 +192,16 @@ function contacts(value: unknown, context: Context, name: string): string[] {
   return value.map((contact) => text(longestText)(contact, context, name))
 }
 
+/** Who registers software does not speak for the workloads of a trust domain; who publishes a document only lends them its name. */
+function spiffe_id(value: unknown, { source, narrow }: Context, name: string): string | undefined {
+  if (source === 'registration') {
+    narrow(name, `${name} is for metadata documents and for the policy file.`)
+    return undefined
+  }
+  if (typeof value !== 'string' || !isRegisteredSpiffeId(value)) throw refuse(`${name} must be a SPIFFE ID, which may end in /*.`)
+  return value
+}
+
 function default_max_age(value: unknown, _context: Context, name: string): number {
   if (!Number.isSafeInteger(value) || (value as number) < 0) throw refuse(`${name} must be a whole number of seconds.`)
   return value as number
@@ -185,7 +217,7 @@ const readers: { readonly [Name in keyof ClientMetadata]-?: Read<ClientMetadata[
   redirect_uris,
   token_endpoint_auth_method,
   token_endpoint_auth_signing_alg: optional(oneOf(...signatureAlgorithms)), // OpenID Registration §2
-  grant_types: someOf('authorization_code', 'refresh_token'),
+  grant_types,
   response_types: someOf('code'),
   post_logout_redirect_uris: optional(redirect_uris), // OpenID Connect RP-Initiated Logout §3.1
   application_type: optional(oneOf('web', 'native')),
@@ -204,6 +236,7 @@ const readers: { readonly [Name in keyof ClientMetadata]-?: Read<ClientMetadata[
   require_auth_time: optional(require_auth_time),
   jwks: optional(parseClientJwks),
   jwks_uri: optional(webPage),
+  spiffe_id: optional(spiffe_id),
 }
 const known: ReadonlyMap<string, Read<unknown>> = new Map(Object.entries(readers))
 
@@ -270,6 +303,9 @@ export function parseClientMetadata(body: unknown, rules: MetadataRules): Parsed
   if (members.get('token_endpoint_auth_method') === 'private_key_jwt' && !members.has('jwks') && !members.has('jwks_uri'))
     throw refuse('private_key_jwt needs jwks or jwks_uri: there is no other way to know the keys of the client.')
 
+  if (members.get('token_endpoint_auth_method') === 'spiffe_jwt' && !members.has('spiffe_id'))
+    throw refuse('spiffe_jwt needs a spiffe_id: there is no other way to know the workload.')
+
   const ignored = [...members.keys()].filter((name) => !known.has(name)).map(printable)
   if (rules.mode === 'strict' && ignored.length > 0)
     throw refuse(`The policy accepts no members that are not understood: ${ignored.slice(0, mostNamed).join(', ')}.`)
@@ -278,6 +314,7 @@ export function parseClientMetadata(body: unknown, rules: MetadataRules): Parsed
   const narrowed: string[] = []
   const context: Context = {
     ...rules,
+    isWorkload: members.has('spiffe_id'),
     application_type: asked === 'web' || asked === 'native' ? asked : undefined,
     narrow(name, sentence) {
       if (rules.mode === 'strict') throw refuse(sentence)

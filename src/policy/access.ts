@@ -1,5 +1,6 @@
 /** All that a policy gives to one caller: every question of a universe, asked of `evaluate`. For comparing policies; nothing is decided here. */
 import type { Principal } from '../oauth/principal.ts'
+import { parseSpiffeId } from '../oauth/spiffe_id.ts'
 import { evaluate } from './evaluate.ts'
 import { identityScopes } from './identity_scopes.ts'
 import type { Policy } from './policy.ts'
@@ -7,7 +8,7 @@ import type { Engine } from './rules.ts'
 import { registered } from './selector.ts'
 import type { Asked, ClientFacts, Limits } from './verdict.ts'
 
-/** Who asks. `client`: a client of the file, by name, that asks for itself. */
+/** Who asks. `client`: who asks for itself, a client of the file by name, or a workload by its SPIFFE ID. */
 export type Caller = { label: string; principal: Principal | null; client: string | null }
 
 /**
@@ -92,7 +93,8 @@ export function accessOf(policy: Policy, caller: Caller, universe: Universe, tou
     exchange(scene, principal, null)
     claims(scene, principal)
   }
-  const isWorkload = principal?.kind === 'node' || (client !== null && scene.software.some(({ name }) => name === client))
+  const asksForItself = client !== null && (parseSpiffeId(client) !== undefined || scene.software.some(({ name }) => name === client))
+  const isWorkload = principal?.kind === 'node' || asksForItself
   if (isWorkload) workload(scene, principal, client)
   if (isWorkload && client !== null) exchange(scene, principal, { client_id: client, name: client })
   return found
@@ -190,7 +192,7 @@ function register({ universe, policy, now, give }: Scene, principal: Principal):
 function exchange(scene: Scene, principal: Principal | null, subject: ClientFacts | null): void {
   const { universe, policy, software, now } = scene
   for (const { actor: name, from, target, held, deepest } of universe.exchanges) {
-    const client = software.find((one) => one.name === name)
+    const client = name.startsWith('spiffe://') ? workloadFacts(policy, workloadOf(name)) : software.find((one) => one.name === name)
     if ((!client && !name.startsWith('tag:')) || !isTouched(scene, target, name)) continue
     const actor = name.startsWith('tag:') ? taggedNode([name]) : null
     for (const scope of held) {
@@ -253,9 +255,20 @@ function admin({ policy, now, give }: Scene, principal: Principal): void {
     if (evaluate(policy, { app: 'admin', principal, access }, now).allowed) give({ app: 'admin', target: '', item: access, by: null })
 }
 
+/** A workload that a SPIFFE selector stands for. */
+export const workloadOf = (selector: string): string => selector.replaceAll('*', 'any-other')
+
+/** What the policy sees of who asks for itself (`Caller`). */
+export function workloadFacts(policy: Policy, client: string | null): ClientFacts {
+  if (client === null) return { client_id: 'node', name: null }
+  if (parseSpiffeId(client)) return { client_id: client, name: null, spiffe_id: client }
+  const spiffe_id = [...policy.clients.values()].find(({ name }) => name === client)?.spiffe_id
+  return { client_id: client, name: client, ...(spiffe_id && { spiffe_id }) }
+}
+
 function workload(scene: Scene, principal: Principal | null, name: string | null): void {
   const { universe, policy, now, give } = scene
-  const client = { client_id: name ?? 'node', name }
+  const client = workloadFacts(policy, name)
   for (const [resource, scopes] of universe.resources) {
     if (!policy.resources.has(resource) || !isTouched(scene, resource, name ?? '')) continue
     const asked = { app: 'client_credentials', principal, client, resource, scopes } as const

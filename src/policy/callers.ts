@@ -2,7 +2,7 @@
 
 import { readHujson } from '../hujson/read.ts'
 import type { Principal } from '../oauth/principal.ts'
-import { type Caller, personCalled, type Touched, taggedNode } from './access.ts'
+import { type Caller, personCalled, type Touched, taggedNode, workloadFacts, workloadOf } from './access.ts'
 import { policyDocument } from './document.ts'
 import type { Policy } from './policy.ts'
 import { missingPosture } from './posture.ts'
@@ -43,10 +43,11 @@ export function callersOf(policies: readonly Policy[], seen: readonly { label: s
     { label: 'any other tagged node', principal: taggedNode(['tag:any-other']), client: null },
   ]
   const clients = unique(policies.flatMap((policy) => [...engineOf(policy).clients]))
+  const workloads = texts('spiffe').map(workloadOf)
   const postures = posturesOf(policies)
   return [
     ...people.map((caller) => ({ caller, variants: postures.map((posture) => posture(caller)) })),
-    ...clients.map((client) => ({ caller: { label: client, principal: null, client }, variants: [] })),
+    ...[...clients, ...workloads].map((client) => ({ caller: { label: client, principal: null, client }, variants: [] })),
   ]
 }
 
@@ -156,7 +157,7 @@ function contentsOf(policy: Policy, numbers: Map<string, number>): Contents {
 
 /** The grants whose `src` this caller matches. */
 function matched(policy: Policy, { byKey }: Contents, { principal, client }: Caller): Set<number> {
-  const keys = principal ? principalKeys(engineOf(policy), principal) : workloadKeys(engineOf(policy), null, { name: client })
+  const keys = principal ? principalKeys(engineOf(policy), principal) : workloadKeys(engineOf(policy), null, workloadFacts(policy, client))
   return new Set(keys.flatMap((key) => byKey.get(key) ?? []))
 }
 

@@ -209,8 +209,12 @@ function exchange(here: Here, capability: Capability<'exchange'>, path: Path): v
       const fault = undefinedFault(text, scene.clients)
       if (fault) scene.report.error([...path, 'actors', i], fault.refused, { hint: fault.hint })
       else actors.push(selector)
-    } else if (selector.kind === 'tag') actors.push(selector)
-    else scene.report.error([...path, 'actors', i], `An actor is a client or a tagged node; ${quote(text)} is neither.`)
+    } else if (selector.kind === 'tag' || selector.kind === 'spiffe') actors.push(selector)
+    else
+      scene.report.error(
+        [...path, 'actors', i],
+        `An actor is a client, a tagged node or a SPIFFE workload; ${quote(text)} is none of them.`,
+      )
   }
   for (const [i, text] of capability.from.entries()) {
     const fault = undefinedFault(text, text.startsWith('client:') ? scene.clients : scene.resources)

@@ -4,6 +4,7 @@ import { didYouMean } from '../hujson/nearest.ts'
 import { type Path, quote } from '../hujson/read.ts'
 import type { Report } from '../hujson/report.ts'
 import { type ClientJwks, parseClientJwks } from '../oauth/client_jwks.ts'
+import { parseSpiffeId } from '../oauth/spiffe_id.ts'
 import { isUriText, splitUri } from '../oauth/uri_text.ts'
 import type { ClientEntry, PolicyDocument } from './document.ts'
 import type { PolicyClient, Resource } from './policy.ts'
@@ -64,7 +65,7 @@ function checkClient(entry: ClientEntry, path: Path, report: Report): void {
   if (entry.jwks_uri !== undefined && !isHttps(entry.jwks_uri)) report.error([...path, 'jwks_uri'], '"jwks_uri" must be an https address.')
   if (entry.compat?.assertion_aud && !entry.jwks && !entry.jwks_uri && !entry.spiffe_id)
     report.error([...path, 'compat', 'assertion_aud'], '"assertion_aud" is about assertions, and this client has no key to sign any with.')
-  if (entry.spiffe_id !== undefined && !/^spiffe:\/\/[a-z0-9._-]+\/[^\s*]+$/.test(entry.spiffe_id)) {
+  if (entry.spiffe_id !== undefined && !parseSpiffeId(entry.spiffe_id)) {
     report.error([...path, 'spiffe_id'], `${quote(entry.spiffe_id)} is no SPIFFE ID; it looks like spiffe://trust-domain/path.`)
   }
   const confidential = entry.client_secret_file ?? entry.jwks ?? entry.jwks_uri ?? entry.node ?? entry.spiffe_id

@@ -38,7 +38,7 @@ export function compile(text: string): Compiled {
   const resources = compileResources(document, report)
   const clients = compileClients(document, resources, report)
   const named = new Set(Object.keys(document.clients ?? {}))
-  const { shelves, prefixes, grants } = compileGrants(document, { report, groups, resources, clients: named })
+  const { shelves, prefixes, workloads, grants } = compileGrants(document, { report, groups, resources, clients: named })
 
   const problems = inOrder(report.problems)
   if (problems.some((problem) => problem.severity === 'error')) return { ok: false, problems }
@@ -46,7 +46,7 @@ export function compile(text: string): Compiled {
   const mesh = mesh_grants
     ? { capability: mesh_grants.capability, admin: mesh_grants.admin ?? false, byDigest: new Map(), byValues: new WeakMap() }
     : null
-  const engine: Engine = { resources, clients: named, groups, prefixes, shelves, grants, mesh }
+  const engine: Engine = { resources, clients: named, groups, prefixes, workloads, shelves, grants, mesh }
   return { ok: true, policy: { hash: hash('sha256', text), text, resources, clients, warnings: problems, compiled: engine } }
 }
 

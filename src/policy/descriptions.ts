@@ -90,7 +90,10 @@ export const descriptions: Readonly<Record<string, Teaching>> = {
     examples: ['resource:wiki'],
   },
   'clients.node': { description: 'Tags: a node with one of them is the credential.', examples: [['tag:mcp-gateway']] },
-  'clients.spiffe_id': { description: 'The workload that it is.', examples: ['spiffe://example.com/grafana'] },
+  'clients.spiffe_id': {
+    description: 'The workload that it is: its JWT-SVID is the credential.',
+    examples: ['spiffe://example.com/grafana'],
+  },
   'clients.compat': { description: 'What it does otherwise than it should, and may.' },
   'clients.compat.assertion_aud': {
     description: "Whether its assertions may be for the token endpoint's address, as older software writes, instead of for the issuer.",
@@ -108,7 +111,7 @@ export const descriptions: Readonly<Record<string, Teaching>> = {
   },
   'grants.src': {
     description:
-      'Who: login names, "*@example.com", "*" (people of this tailnet), "group:", "tag:", "client:", autogroup:member, autogroup:tagged, addresses of the mesh.',
+      'Who: login names, "*@example.com", "*" (people of this tailnet), "group:", "tag:", "client:", "spiffe://" (a star is one whole segment), autogroup:member, autogroup:tagged, addresses of the mesh.',
     examples: [['group:eng', 'alice@example.com'], ['*@example.com'], ['tag:ci']],
   },
   'grants.dst': {

@@ -1,4 +1,5 @@
 /** The engine: one question, one verdict. A question is looked up on the shelf of its kind; no rule of somebody else is touched. */
+import { isOneOf, parseSpiffeId, type SpiffeId } from '../oauth/spiffe_id.ts'
 import { denied, reasonsOf, refused } from './denial.ts'
 import { isIdentityScope } from './identity_scopes.ts'
 import { passing, reached } from './inquiry.ts'
@@ -85,14 +86,20 @@ function exchange(engine: Engine, asked: Extract<Asked, { app: 'exchange' }>, no
   const own: Map<string, { grant: Grant; terms: Terms }> = isPerson
     ? mostLenient(passing({ ...subject, shelves: shelvesOf(engine, 'authorize', principal) }))
     : mostLenient(passing({ ...subject, shelves: shelvesOf(engine, 'client_credentials', principal) }))
-  const acting = [workloadKeys(engine, actor, client), ...(other ? [workloadKeys(engine, null, other)] : [])]
+  const acting = [
+    { keys: workloadKeys(engine, actor, client), facts: client },
+    ...(other ? [{ keys: workloadKeys(engine, null, other), facts: other }] : []),
+  ]
   const exchanges = (rule: ExchangeRule, scope: string) => held.some((one) => rule.scopes.get(scope)?.has(one))
   const reaches = (rule: ExchangeRule, scope: string) => rule.beyond_subject || own.has(scope)
   const inquiry = {
     ...subject,
     shelves: shelvesOf(engine, 'exchange', principal),
     conditions: {
-      actor: (rule: ExchangeRule) => acting.every((keys) => rule.actors.some(({ key }) => keys.includes(key))),
+      actor: (rule: ExchangeRule) =>
+        acting.every(({ keys, facts }) =>
+          rule.actors.some((one) => (one.kind === 'spiffe' ? isWorkload(facts, one.pattern) : keys.includes(one.key))),
+        ),
       from: (rule: ExchangeRule) => rule.from.has(from),
       depth: (rule: ExchangeRule) => depth <= rule.max_depth,
       impersonate: (rule: ExchangeRule) => rule.impersonate || !impersonate,
@@ -206,6 +213,12 @@ function admin(engine: Engine, asked: Extract<Asked, { app: 'admin' }>, now: num
   }
   const rules = passing(inquiry)
   return rules.length === 0 ? denied(engine, asked, inquiry, null) : allowed(rules)
+}
+
+/** Whether the client is a workload that this pattern stands for; of actors, which no shelf is sorted by. */
+function isWorkload({ spiffe_id = '' }: ClientFacts, pattern: SpiffeId): boolean {
+  const id = parseSpiffeId(spiffe_id)
+  return id !== undefined && isOneOf(id, pattern)
 }
 
 const isNamed = (engine: Pick<Engine, 'clients'>, client: ClientFacts): client is ClientFacts & { name: string } =>

@@ -16,15 +16,15 @@ const workload: SelectorKind[] = ['tag', 'tagged', 'address']
 const subjects: Record<App, { src: ReadonlySet<SelectorKind>; dst: readonly string[] }> = {
   authorize: { src: new Set(person), dst: ['resource', 'client', 'autogroup'] },
   register: { src: new Set([...person, ...workload]), dst: [] },
-  exchange: { src: new Set([...person, ...workload, 'client']), dst: ['resource'] },
-  client_credentials: { src: new Set([...workload, 'client']), dst: ['resource'] },
-  introspect: { src: new Set([...workload, 'client']), dst: ['resource'] },
+  exchange: { src: new Set([...person, ...workload, 'client', 'spiffe']), dst: ['resource'] },
+  client_credentials: { src: new Set([...workload, 'client', 'spiffe']), dst: ['resource'] },
+  introspect: { src: new Set([...workload, 'client', 'spiffe']), dst: ['resource'] },
   claims: { src: new Set([...person, ...workload]), dst: ['resource', 'client', 'autogroup'] },
   admin: { src: new Set(person), dst: [] },
 }
 
-/** The grants of `document` as rules, and the prefix lengths that their selectors use. Reports what they get wrong. */
-export function compileGrants(document: PolicyDocument, defined: Defined): Pick<Engine, 'shelves' | 'prefixes' | 'grants'> {
+/** The grants of `document` as rules, and what their selectors have to be compared with: prefix lengths, SPIFFE IDs. Reports what they get wrong. */
+export function compileGrants(document: PolicyDocument, defined: Defined): Pick<Engine, 'shelves' | 'prefixes' | 'workloads' | 'grants'> {
   const shelves = newShelves()
   const scene = { ...defined, shelves }
   const grants = (document.grants ?? []).map((entry, index) => {
@@ -33,8 +33,15 @@ export function compileGrants(document: PolicyDocument, defined: Defined): Pick<
     const keys = new Set(src.map((selector) => selector.key))
     return compileGrant(entry, path, scene, { index, source: 'file', label: `grant ${index + 1}`, src, keys })
   })
-  const prefixes = grants.flatMap((grant) => grant.src).flatMap((selector) => (selector.kind === 'address' ? [selector.prefix] : []))
-  return { shelves, grants, prefixes: [...new Map(prefixes.map((prefix) => [`${prefix.family}/${prefix.bits}`, prefix])).values()] }
+  const selectors = grants.flatMap((grant) => grant.src)
+  const prefixes = selectors.flatMap((selector) => (selector.kind === 'address' ? [selector.prefix] : []))
+  const workloads = [...new Map(selectors.flatMap((one) => (one.kind === 'spiffe' ? [[one.key, one] as const] : []))).values()]
+  return {
+    shelves,
+    grants,
+    workloads,
+    prefixes: [...new Map(prefixes.map((prefix) => [`${prefix.family}/${prefix.bits}`, prefix])).values()],
+  }
 }
 
 /** Compiles one grant onto the shelves of `scene`. `whose`: who has it, and what it is called. */
@@ -90,7 +97,7 @@ const kindOf = (text: string) => text.slice(0, Math.max(0, text.indexOf(':')))
 
 function whoFor(app: App): string {
   const { src } = subjects[app]
-  if (src.has('client')) return 'a client or a tagged node of today'
+  if (src.has('client')) return 'a client, a tagged node or a SPIFFE workload of today'
   return src.has('tag') ? 'a person or a tagged node of today' : 'a person'
 }
 

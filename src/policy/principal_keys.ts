@@ -1,5 +1,6 @@
 /** What a caller can be looked up by: the keys of all selectors that match them. */
 import type { Principal } from '../oauth/principal.ts'
+import { isOneOf, parseSpiffeId } from '../oauth/spiffe_id.ts'
 import { networkOf } from './address.ts'
 import type { Groups } from './groups.ts'
 import type { Engine } from './rules.ts'
@@ -21,10 +22,16 @@ export function principalKeys(engine: Engine, principal: Principal): string[] {
   return keys
 }
 
-/** Keys of what asks for itself: a client of the file, and a tagged node. A person doesn't count here. */
-export function workloadKeys(engine: Engine, principal: Principal | null, client: { name: string | null } | null): string[] {
+/** Keys of what asks for itself: a client of the file, a tagged node, a SPIFFE workload. A person doesn't count here. */
+export function workloadKeys(
+  engine: Engine,
+  principal: Principal | null,
+  client: { name: string | null; spiffe_id?: string } | null,
+): string[] {
   const keys = principal?.kind === 'node' ? principalKeys(engine, principal) : []
   if (client?.name && engine.clients.has(client.name)) keys.push(clientKey(client.name))
+  const id = client?.spiffe_id === undefined ? undefined : parseSpiffeId(client.spiffe_id)
+  if (id) keys.push(...engine.workloads.filter(({ pattern }) => isOneOf(id, pattern)).map(({ key }) => key))
   return keys
 }
 

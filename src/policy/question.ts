@@ -2,6 +2,7 @@
 import { isIP } from 'node:net'
 import { type Path, quote } from '../hujson/read.ts'
 import type { MeshNode, NodePrincipal, Principal } from '../oauth/principal.ts'
+import { parseSpiffeId } from '../oauth/spiffe_id.ts'
 import { isRedirectHost } from './capabilities.ts'
 import type { TestEntry } from './document.ts'
 import { identityScopes } from './identity_scopes.ts'
@@ -25,15 +26,15 @@ export type Question =
 /** The questions of one entry. `principal`: who asks; without, somebody of whom only `given` is known. */
 export function questionOf(policy: Policy, entry: Wording, principal: Principal | null = principalOf(entry.src, entry)): Question {
   const names = namesOf(policy)
-  const software = (name: string): ClientFacts | null =>
-    name === registered ? { client_id: registered, name: null } : names.has(name) ? { client_id: name, name } : null
+  const software = (name: string): ClientFacts | null => softwareCalled(policy, names, name)
   const own = software(entry.src)
   const { app, dst } = entry
   const resource = dst === undefined ? undefined : policy.resources.get(dst)
 
   if (app === 'client_credentials' || app === 'introspect') {
     const workload = principal?.kind === 'node' ? principal : null
-    if (!workload && !own) return { at: 'src', fault: `"${app}" is for a client of this file or a tagged node; ${entry.src} is neither.` }
+    if (!workload && !own)
+      return { at: 'src', fault: `"${app}" is for a client of this file, a tagged node or a SPIFFE ID; ${entry.src} is none of them.` }
     if (!resource) return { at: 'dst', fault: `"${app}" is asked of a resource of this file; "dst" names none.` }
     const client = own ?? { client_id: entry.src, name: null }
     if (app === 'introspect') return { items: ['*'], ask: () => [{ app, principal: workload, client, resource: resource.name }] }
@@ -70,6 +71,15 @@ export function questionOf(policy: Policy, entry: Wording, principal: Principal 
   }
 }
 
+/** A client of the file, software that it does not name, or a SPIFFE workload; null for what is none of them. */
+function softwareCalled(policy: Policy, names: ReadonlySet<string>, name: string): ClientFacts | null {
+  if (name === registered) return { client_id: registered, name: null }
+  if (parseSpiffeId(name)) return { client_id: name, name: null, spiffe_id: name }
+  if (!names.has(name)) return null
+  const spiffe_id = [...policy.clients.values()].find((one) => one.name === name)?.spiffe_id
+  return { client_id: name, name, ...(spiffe_id && { spiffe_id }) }
+}
+
 function exchangeOf(
   policy: Policy,
   { src, dst = '', actor: acting = '', from, with: held = [] }: Wording,
@@ -78,13 +88,16 @@ function exchangeOf(
   software: (name: string) => ClientFacts | null,
 ): Question {
   if (!principal && !own)
-    return { at: 'src', fault: `"exchange" is asked for a login name, a tag or a client of this file; ${src} is none of them.` }
+    return {
+      at: 'src',
+      fault: `"exchange" is asked for a login name, a tag, a client of this file or a SPIFFE ID; ${src} is none of them.`,
+    }
   const resource = policy.resources.get(dst)
   if (!resource) return { at: 'dst', fault: '"dst" names nothing of this file that "exchange" could be about.' }
   const acts = acting === '' ? null : principalOf(acting, {})
   const actor: NodePrincipal | null = acts?.kind === 'node' ? acts : null
   const client = software(acting) ?? (actor && { client_id: acting, name: null })
-  if (!client) return { at: 'actor', fault: '"exchange" needs an "actor": a client of this file, or a tag.' }
+  if (!client) return { at: 'actor', fault: '"exchange" needs an "actor": a client of this file, a tag or a SPIFFE ID.' }
   if (from === undefined || !(policy.resources.has(from) || namesOf(policy).has(from)))
     return { at: 'from', fault: '"exchange" needs "from": the resource of this file that the subject token is for.' }
   const common = {

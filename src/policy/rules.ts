@@ -86,6 +86,8 @@ export type Engine = {
   groups: Groups
   /** Every prefix length that a selector uses: a caller's address is cut to each of them, and looked up. */
   prefixes: readonly Prefix[]
+  /** Every SPIFFE selector of `src`: a workload has the keys of those that it is one of. */
+  workloads: readonly Extract<Selector, { kind: 'spiffe' }>[]
   shelves: Shelves
   /** The grants of the file, in its order. */
   grants: readonly Grant[]

@@ -2,6 +2,7 @@
 
 import { didYouMean, type Hint } from '../hujson/nearest.ts'
 import { codePoint, quote } from '../hujson/read.ts'
+import { parseSpiffePattern, type SpiffeId } from '../oauth/spiffe_id.ts'
 import { type Prefix, parsePrefix } from './address.ts'
 
 /**
@@ -10,11 +11,12 @@ import { type Prefix, parsePrefix } from './address.ts'
  */
 export type Selector =
   | {
-      kind: 'people' | 'tagged' | 'shared' | 'registered' | 'login' | 'domain' | 'group' | 'tag' | 'client' | 'spiffe'
+      kind: 'people' | 'tagged' | 'shared' | 'registered' | 'login' | 'domain' | 'group' | 'tag' | 'client'
       text: string
       key: string
     }
   | { kind: 'address'; text: string; key: string; prefix: Prefix }
+  | { kind: 'spiffe'; text: string; key: string; pattern: SpiffeId }
 
 export type SelectorKind = Selector['kind']
 
@@ -66,8 +68,7 @@ export function parseSelector(text: string): Selector | { refused: string; hint?
   if (/^group:./.test(text)) return { kind: 'group', text, key: groupKey(text) }
   if (/^tag:./.test(text)) return { kind: 'tag', text, key: tagKey(text) }
   if (/^client:./.test(text)) return { kind: 'client', text, key: clientKey(text) }
-  if (/^spiffe:\/\/[a-z0-9._-]+\/./.test(text)) return { kind: 'spiffe', text, key: `spiffe ${text}` } // no caller has one yet
-  if (text.startsWith('spiffe:')) return { refused: `${quote(text)} is no SPIFFE ID; it looks like spiffe://trust-domain/path.` }
+  if (text.startsWith('spiffe:')) return workload(text)
 
   if (/^(group|tag|client):$/.test(text))
     return { refused: `${quote(text)} names nothing; a name follows the colon, as in "${text}example".` }
@@ -96,6 +97,14 @@ function autogroup(text: string): ReturnType<typeof parseSelector> {
   return {
     refused: `${text} cannot be known here: whois does not tell a node who is in it. Name the people in a group of this file instead.`,
   }
+}
+
+/** A star stands for one whole segment of the path: nothing that a workload is called can be longer than it was meant. */
+function workload(text: string): ReturnType<typeof parseSelector> {
+  const pattern = parseSpiffePattern(text)
+  if (pattern) return { kind: 'spiffe', text, key: `spiffe ${text}`, pattern }
+  const star = text.includes('*') ? ' A star stands for one whole segment of the path.' : ''
+  return { refused: `${quote(text)} is no SPIFFE ID; it looks like spiffe://trust-domain/path.${star}` }
 }
 
 function prefix(text: string): ReturnType<typeof parseSelector> {

@@ -1,8 +1,11 @@
 /** What is asked of the policy, and what it answers. */
 import type { NodePrincipal, Principal } from '../oauth/principal.ts'
 
-/** A client as the policy sees it. `name` is its "client:…" in the policy file, null for software that is not named there. */
-export type ClientFacts = { client_id: string; name: string | null }
+/**
+ * A client as the policy sees it. `name` is its "client:…" in the policy file, null for software that is not named there. `spiffe_id`: the workload that it is,
+ * where that is for sure: an admin said so, or it was proven.
+ */
+export type ClientFacts = { client_id: string; name: string | null; spiffe_id?: string }
 
 /** What is asked of the policy. `resource` is always a name ("resource:wiki"), never a URI. */
 export type Asked =

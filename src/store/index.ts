@@ -11,6 +11,7 @@ import { meta } from './meta.ts'
 import { refreshTokens } from './refresh_tokens.ts'
 import { registrants } from './registrants.ts'
 import { tickets } from './tickets.ts'
+import { trustBundles } from './trust_bundles.ts'
 
 export const createStore = (engine: Engine) => ({
   engine,
@@ -27,6 +28,7 @@ export const createStore = (engine: Engine) => ({
   refreshTokens: refreshTokens(engine),
   registrants: registrants(engine),
   tickets: tickets(engine),
+  trustBundles: trustBundles(engine),
 })
 
 export type Store = ReturnType<typeof createStore>

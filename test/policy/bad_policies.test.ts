@@ -864,7 +864,7 @@ const bad: readonly [title: string, text: string, message: string, hint?: string
     grant(
       '{ "src": ["*"], "dst": ["resource:wiki"], "app": { "exchange": [{ "actors": [‸"bob@example.com"], "from": ["resource:closed"], "scopes": { "wiki:read": ["closed:read"] } }] } }',
     ),
-    'An actor is a client or a tagged node; "bob@example.com" is neither.',
+    'An actor is a client, a tagged node or a SPIFFE workload; "bob@example.com" is none of them.',
   ],
   [
     'an exchange for a scope nobody could hold',
@@ -997,12 +997,12 @@ const bad: readonly [title: string, text: string, message: string, hint?: string
   [
     'a test of a person where software is meant',
     file('"tests": [{ "src": ‸"alice@example.com", "app": "introspect", "dst": "resource:wiki", "deny": ["*"] }]'),
-    '"introspect" is for a client of this file or a tagged node; alice@example.com is neither.',
+    '"introspect" is for a client of this file, a tagged node or a SPIFFE ID; alice@example.com is none of them.',
   ],
   [
     'a test of an exchange without actor',
     file('"tests": [‸{ "src": "alice@example.com", "app": "exchange", "dst": "resource:wiki", "from": "resource:closed", "deny": ["*"] }]'),
-    '"exchange" needs an "actor": a client of this file, or a tag.',
+    '"exchange" needs an "actor": a client of this file, a tag or a SPIFFE ID.',
   ],
 ]
 
@@ -1041,12 +1041,12 @@ const warned: readonly [title: string, text: string, message: string, hint?: str
   [
     'a person who should introspect',
     grant('{ "src": ["group:eng"], "dst": ["resource:wiki"], "app": { ‸"introspect": [{}] } }'),
-    'Nobody can reach this: nothing in "src" is a client or a tagged node of today.',
+    'Nobody can reach this: nothing in "src" is a client, a tagged node or a SPIFFE workload of today.',
   ],
   [
     'a star where only machines and clients can be meant',
     grant('{ "src": ["*"], "dst": ["resource:wiki"], "app": { ‸"client_credentials": [{ "scopes": ["wiki:read"] }] } }'),
-    'Nobody can reach this: nothing in "src" is a client or a tagged node of today.',
+    'Nobody can reach this: nothing in "src" is a client, a tagged node or a SPIFFE workload of today.',
     '"*" is people, unlike in a tailnet policy; tagged nodes are "autogroup:tagged".',
   ],
   [

@@ -97,8 +97,8 @@ test('a test that asks nothing is a failure, not a pass', () => {
       '23 "dst" names nothing of this file that "authorize" could be about.',
       '24 "authorize" is asked for a login name or a tag; group:eng is neither.',
       '25 client:ap is neither a client of this file nor autogroup:registered.',
-      '26 "exchange" needs an "actor": a client of this file, or a tag.',
-      '27 "introspect" is for a client of this file or a tagged node; client:nobody is neither.',
+      '26 "exchange" needs an "actor": a client of this file, a tag or a SPIFFE ID.',
+      '27 "introspect" is for a client of this file, a tagged node or a SPIFFE ID; client:nobody is none of them.',
     ],
   )
 })

@@ -3,10 +3,12 @@ import { first } from './0001_first.ts'
 import { openid } from './0002_openid.ts'
 import { clientAssertions } from './0003_client_assertions.ts'
 import { exchange } from './0004_exchange.ts'
+import { trustBundles } from './0005_trust_bundles.ts'
 
 export const migrations = [
   { id: 1, name: 'first', sql: first },
   { id: 2, name: 'openid', sql: openid },
   { id: 3, name: 'client_assertions', sql: clientAssertions },
   { id: 4, name: 'exchange', sql: exchange },
+  { id: 5, name: 'trust_bundles', sql: trustBundles },
 ]
