@@ -161,6 +161,7 @@ export async function fill(file: string, rows: number, resource: string, progres
           expires_at,
           ...freshly,
           ...ofPersonHere,
+          decision_id: null,
         },
         true,
       ),

@@ -15,6 +15,7 @@ import type { Decision, KeptRecord } from '../store/decisions.ts'
 import { GuardFailed } from '../store/engine.ts'
 import { type InitialAccessToken, insertInitialAccessToken, revokeInitialAccessToken } from '../store/initial_access_tokens.ts'
 import { applyPolicy, policyApplyInput } from './policy_apply.ts'
+import { revokeSubtree, trace } from './trace.ts'
 
 /** What the actions need; a command without a daemon has no mesh and no policy. */
 export type AdminDeps = { config: Config } & Pick<Deps, 'store' | 'keys' | 'now' | 'newId' | 'randomBytes'> & {
@@ -176,6 +177,13 @@ export const actions = new Map<string, Action>([
       })
       return { revoked: id }
     }),
+  ],
+  ['tokens.trace', action(z.strictObject({ id: z.string() }), (deps, { id }) => trace(deps, id))],
+  [
+    'tokens.revoke',
+    action(z.strictObject({ id: z.string(), preview: z.boolean().default(false) }), (deps, { id, preview }) =>
+      revokeSubtree(deps, id, preview),
+    ),
   ],
   [
     'authorizations.list',

@@ -54,6 +54,7 @@ export async function complete(deps: Deps, { request, client, principal, decided
         expires_at: now + lifetimes.refresh_token,
         ...freshly,
         ...ofPersonHere,
+        decision_id: decided.decision_id,
       },
       client.stored !== null,
     ),

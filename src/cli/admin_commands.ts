@@ -1,6 +1,7 @@
 /** The commands that ask the daemon: a subcommand is an action, what follows are its arguments, and a shape in which people read the answer. */
 import { readFileSync } from 'node:fs'
 import { mostRows } from '../admin/actions.ts'
+import type { Ended, Traced } from '../admin/trace.ts'
 import type { TrustBundles } from '../clients/trust_bundles.ts'
 import { systemClock } from '../daemon.ts'
 import type { PolicyState } from '../deps.ts'
@@ -12,6 +13,7 @@ import { type Command, Unusable, UsageError, type Values } from './command.ts'
 import { configOption, readConfig } from './config_file.ts'
 import { record, text } from './record.ts'
 import { shownTime, table } from './table.ts'
+import { endedAsText, traceAsMermaid, traceAsText } from './trace.ts'
 
 type Answer = Record<string, unknown>
 type Row = Record<string, unknown>
@@ -26,7 +28,7 @@ type Subcommand = {
   /** Those of them that must be there. */
   required?: readonly 'for'[]
   /** For people; `columns`: how wide, where that matters. */
-  shown: (answer: Answer, columns: number | undefined) => string
+  shown: (answer: Answer, columns: number | undefined, values: Values) => string
 }
 
 type Columns = Readonly<Record<string, (row: Row) => unknown>>
@@ -71,6 +73,19 @@ const tokenColumns: Columns = {
 }
 
 const tokens: Record<string, Subcommand> = {
+  trace: {
+    action: 'tokens.trace',
+    words: ['id'],
+    options: ['format'],
+    shown: ({ tree, more }, _, { format }) =>
+      format === 'mermaid' ? traceAsMermaid(tree as Traced) : traceAsText(tree as Traced, more === true),
+  },
+  revoke: {
+    action: 'tokens.revoke',
+    words: ['id'],
+    options: ['preview'],
+    shown: ({ revoked, ended, preview }) => endedAsText(String(revoked), ended as Ended[], preview === true),
+  },
   'initial create': {
     action: 'tokens.initial.create',
     words: [],
@@ -213,7 +228,7 @@ function bundlesInWords(bundles: ReturnType<TrustBundles['list']>): Record<strin
   return lines.length > 0 ? { 'trust bundles': lines.join('\n') } : {}
 }
 
-/** Options that become input: under which name, and how they are written. */
+/** Options that become input: under which name (null: they only say how the answer is shown), and how they are written. */
 const inputs = {
   client: { input: 'client_id', type: 'string', argument: 'ID', help: 'only of this client' },
   login: { input: 'login', type: 'string', argument: 'LOGIN', help: 'only of this person' },
@@ -234,12 +249,28 @@ const inputs = {
     help: 'whose it is: a login name, a tag, or "*" for whomever the policy lets',
   },
   uses: { input: 'uses', type: 'string', argument: 'N', help: 'how often it may be used', default: '1', read: numberUpTo(1000) },
+  format: {
+    input: null,
+    type: 'string',
+    argument: 'FORM',
+    help: '"text", "json" or "mermaid"',
+    default: 'text',
+    read: oneOf('text', 'json', 'mermaid'),
+  },
+  preview: { input: 'preview', type: 'boolean', help: 'only say what would end' },
   now: { input: 'now', type: 'boolean', help: 'the new key signs at once' },
   expires: { input: 'lifetime', type: 'string', argument: 'TIME', help: 'how long it is good: 12h, 30d', default: '7d', read: lifetime },
 } as const
 
 /** From what was written to what the action takes; `option`: its name, for sentences. */
 type Read = (value: string, option: string) => unknown
+
+function oneOf(...words: readonly string[]): Read {
+  return (value, option) => {
+    if (!words.includes(value)) throw new UsageError(`--${option} must be ${words.join(' or ')}, not ${value}.`)
+    return value
+  }
+}
 
 function numberUpTo(most: number): Read {
   return (value, option) => {
@@ -293,7 +324,11 @@ function adminCommand(name: string, summary: string, description: string, subcom
       const input = inputOf(subcommand, given, values)
       const config = readConfig(terminal, values)
       const answer = await askAdmin(config, subcommand.action, input, terminal)
-      terminal.write(values.json ? `${JSON.stringify(answer, null, 2)}\n` : subcommand.shown(answer, terminal.columns))
+      terminal.write(
+        values.json || values.format === 'json'
+          ? `${JSON.stringify(answer, null, 2)}\n`
+          : subcommand.shown(answer, terminal.columns, values),
+      )
       return answer.ok === false || answer.ready === false ? 1 : 0
     },
   }
@@ -311,9 +346,11 @@ function inputOf({ words, read = {}, options = [], required = [] }: Subcommand, 
     ...options
       .filter((option) => values[option] !== undefined)
       .map((option) => {
-        const { input, read } = inputs[option] as { input: string; read?: Read }
-        return [input, read ? read(String(values[option]), option) : values[option]]
-      }),
+        const { input, read } = inputs[option] as { input: string | null; read?: Read }
+        const value = read ? read(String(values[option]), option) : values[option]
+        return [input, value] as const
+      })
+      .filter(([input]) => input !== null),
   ])
 }
 
@@ -326,8 +363,11 @@ export const adminCommands: [string, Command][] = [
   ),
   adminCommand(
     'tokens',
-    'initial access tokens: create, list, revoke',
-    'An initial access token lets whoever it is for register software where the policy wants one ("via": ["initial_access_token"], RFC 7591 §3).',
+    'trace, revoke; initial access tokens',
+    `"trace" tells what came of a sign-in, or of what a workload got: who acts for whom at which server, by which decisions, until when, and what of it is
+alive now. ID is an authorization, or the "jti" of an access token. "revoke" ends that, and all that was exchanged from it.
+
+An initial access token lets whoever it is for register software where the policy wants one ("via": ["initial_access_token"], RFC 7591 §3).`,
     tokens,
   ),
   adminCommand(

@@ -7,6 +7,7 @@ import { credentialsOf } from '../http/same_origin.ts'
 import { OAuthError } from '../oauth/error.ts'
 import { required } from '../oauth/parse.ts'
 import { evaluate } from '../policy/index.ts'
+import type { Authorization } from '../store/authorizations.ts'
 import { subjectOf } from '../tokens/claims.ts'
 import { liveScopes } from '../tokens/live_scopes.ts'
 import { type ResolvedToken, resolveToken } from '../tokens/resolve.ts'
@@ -29,8 +30,11 @@ export const introspect: Endpoint = {
         'A public client cannot look at tokens: introspection needs one with a credential (RFC 7662 §2.1).',
       )
     const token = await resolveToken(deps, required(params, 'token'))
-    if (!token || !(await mayLookAt(deps, policy, caller, token))) return json({ active: false }) // §2.2: nothing more is said
-    return json((await introspected(deps, policy, token)) ?? { active: false })
+    const look = token && (await mayLookAt(deps, policy, caller, token))
+    if (!token || !look) return json({ active: false }) // §2.2: nothing more is said
+    const answer = await introspected(deps, policy, token)
+    if (!answer) return json({ active: false })
+    return json(look.chain ? { ...answer, chain: await chainOf(deps, token.authorization) } : answer)
   },
 }
 
@@ -43,15 +47,33 @@ async function mayLookAt(
   policy: ActivePolicy,
   { client, node }: Authenticated,
   { kind, authorization }: ResolvedToken,
-): Promise<boolean> {
-  if (authorization.client_id === client.client_id) return true
+): Promise<{ chain: boolean } | null> {
+  if (authorization.client_id === client.client_id) return { chain: false }
   const resource = authorization.resource === null ? undefined : resourceByUri(policy, authorization.resource)
-  if (kind !== 'access_token' || !resource) return false
+  if (kind !== 'access_token' || !resource) return null
   const asked = { app: 'introspect', principal: node, client: client.facts, resource: resource.name } as const
   const verdict = evaluate(policy, asked, deps.now())
   const facts = { entry: 'introspect', client_id: client.client_id, resource: resource.uri } as const
-  if (!verdict.allowed) await recordDenial(deps, policy, node, facts, verdict.reason, [verdict.sentence, ...verdict.near].join(' '), asked)
-  return verdict.allowed
+  if (verdict.allowed) return { chain: verdict.limits.chain }
+  await recordDenial(deps, policy, node, facts, verdict.reason, [verdict.sentence, ...verdict.near].join(' '), asked)
+  return null
+}
+
+/** How a token came about, for a server that the policy lets know: the sign-in first, then each exchange. Seconds. */
+async function chainOf(deps: Deps, authorization: Authorization): Promise<object[]> {
+  const chain = [authorization]
+  for (let [one] = chain; one?.parent_id; ) {
+    one = await deps.store.authorizations.find(one.parent_id)
+    if (one) chain.unshift(one)
+  }
+  return chain.map(({ id, client_id, resource, scopes, created_at, decision_id }) => ({
+    sid: id,
+    client_id,
+    aud: resource ?? deps.config.issuer,
+    scope: scopes,
+    iat: created_at,
+    decision_id,
+  }))
 }
 
 /** RFC 7662 §2.2, of the token as it is worth now; undefined where it is worth nothing. */

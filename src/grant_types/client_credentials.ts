@@ -25,7 +25,7 @@ export const client_credentials: GrantType = {
       scopes: scopesAsked(params),
     } as const
     const facts = { entry: 'client_credentials', client_id, resource: resource.uri } as const
-    const { verdict, writes } = await decide(deps, policy, asked, facts, { authorization_id: id })
+    const { verdict, decision_id, writes } = await decide(deps, policy, asked, facts, { authorization_id: id })
     refuseDropped(verdict, resource)
     const lifetime = verdict.limits.access_token_ttl ?? deps.config.lifetimes.access_token
     const authorization = {
@@ -48,6 +48,7 @@ export const client_credentials: GrantType = {
       parent_id: null,
       subject_jti: null,
       exchange: null,
+      decision_id,
     }
     return {
       authorization,

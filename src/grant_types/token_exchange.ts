@@ -56,7 +56,7 @@ export const token_exchange: GrantType = {
     const id = deps.newId()
     const act: Act | null = impersonate ? (before?.act ?? null) : { sub: actor, ...(before?.act && { act: before.act }) }
     const detail = { login: parent.login, from: parent.id, depth, ...(act && { act }) }
-    const { verdict, writes } = await decide(deps, policy, asked, facts, { authorization_id: id, detail })
+    const { verdict, decision_id, writes } = await decide(deps, policy, asked, facts, { authorization_id: id, detail })
     refuseDropped(verdict, resource)
 
     const { limits } = verdict
@@ -82,6 +82,7 @@ export const token_exchange: GrantType = {
       parent_id: parent.id,
       subject_jti: shown.jti,
       exchange: JSON.stringify(exchanged),
+      decision_id,
     }
     return {
       authorization,

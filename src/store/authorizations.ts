@@ -36,6 +36,8 @@ export type Authorization = {
   subject_jti: string | null
   /** What the exchange was decided on, JSON (`tokens/exchanged`). */
   exchange: string | null
+  /** The decision that made it; null for what is older than this column. */
+  decision_id: string | null
 }
 
 /** Of one that a person gave: the columns of all others. */
@@ -132,9 +134,9 @@ export const authorizations = (engine: Engine) => ({
 /** A new authorization. For a client of the store (not of the policy) the commit fails if that client is gone meanwhile. */
 export const insertAuthorization = (authorization: Authorization, clientIsStored: boolean): Write => ({
   sql: `INSERT INTO authorizations (id, client_id, user_id, login, node_id, address, bind, resource, scopes, auth_time, amr, claims, created_at, expires_at,
-      workload, parent_id, subject_jti, exchange)
+      workload, parent_id, subject_jti, exchange, decision_id)
     SELECT $id, $client_id, $user_id, $login, $node_id, $address, $bind, $resource, $scopes, $auth_time, $amr, $claims, $created_at, $expires_at,
-      $workload, $parent_id, $subject_jti, $exchange
+      $workload, $parent_id, $subject_jti, $exchange, $decision_id
     WHERE ${clientIsStored ? 'EXISTS (SELECT 1 FROM clients WHERE client_id = $client_id)' : 'true'}`,
   params: { ...authorization },
   expect: 1,

@@ -10,6 +10,7 @@ import { initialAccessTokens } from './initial_access_tokens.ts'
 import { meta } from './meta.ts'
 import { refreshTokens } from './refresh_tokens.ts'
 import { registrants } from './registrants.ts'
+import { revokedTokens } from './revoked_tokens.ts'
 import { tickets } from './tickets.ts'
 import { trustBundles } from './trust_bundles.ts'
 
@@ -26,6 +27,7 @@ export const createStore = (engine: Engine) => ({
   initialAccessTokens: initialAccessTokens(engine),
   meta: meta(engine),
   refreshTokens: refreshTokens(engine),
+  revokedTokens: revokedTokens(engine),
   registrants: registrants(engine),
   tickets: tickets(engine),
   trustBundles: trustBundles(engine),

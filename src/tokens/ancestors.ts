@@ -3,7 +3,7 @@ import type { Deps } from '../deps.ts'
 import { type Authorization, isLive } from '../store/authorizations.ts'
 
 /** Ids of all that it descends from, the nearest first. A row that is gone is the last. */
-export async function ancestorsOf(deps: Deps, authorization: Authorization): Promise<string[]> {
+export async function ancestorsOf(deps: Pick<Deps, 'store'>, authorization: Authorization): Promise<string[]> {
   const ids: string[] = []
   for (let { parent_id } = authorization; parent_id !== null; ) {
     ids.push(parent_id)
@@ -13,7 +13,7 @@ export async function ancestorsOf(deps: Deps, authorization: Authorization): Pro
 }
 
 /** Whether it lives, and all that it descends from. @param now seconds */
-export async function livesWhole(deps: Deps, authorization: Authorization, now: number): Promise<boolean> {
+export async function livesWhole(deps: Pick<Deps, 'store'>, authorization: Authorization, now: number): Promise<boolean> {
   for (let one: Authorization | undefined = authorization; ; ) {
     if (!one || !isLive(one, now)) return false
     if (one.parent_id === null) return true

@@ -68,7 +68,7 @@ test('a command line that is not understood is never half obeyed: a sentence, an
     [['clients'], /^Say which: meshidp clients list \| show CLIENT_ID \| revoke CLIENT_ID$/],
     [['clients', 'toString'], /^Say which: /],
     [['clients', 'show'], /^Say: meshidp clients show CLIENT_ID$/],
-    [['tokens', 'initial'], /^Say which: meshidp tokens initial create \| initial list \| initial revoke ID$/],
+    [['tokens', 'initial'], /^Say which: meshidp tokens trace ID \| revoke ID \| initial create \| initial list \| initial revoke ID$/],
     [['tokens', 'create'], /^Say which: /],
     [['tokens', 'initial', 'create'], /^Say --for WHO: whose it is/],
     [['tokens', 'initial', 'create', '--for', '*', '--uses', '0'], /^--uses must be a number from 1 to 1000, not 0\.$/],

@@ -54,3 +54,37 @@ export const claimsIn = (jwt: string) => JSON.parse(Buffer.from(jwt.split('.')[1
 
 /** Whether the wiki's server would take this token, and what it is told. */
 export const atWiki = (started: Started, token: string) => started.ci.introspect(policyClient(started, 'wiki-server'), token)
+
+/** A row of servers, each of which may go on to the next one for alice and bob: resource:hop-0 … resource:hop-N, with a client each. */
+export const withChain = (hops: number, max_depth: number): string =>
+  changedPolicy(({ resources, clients, grants }) => {
+    const names = Array.from({ length: hops + 1 }, (_, at) => `hop-${at}`)
+    for (const [at, name] of names.entries()) {
+      resources[`resource:${name}`] = { uri: hopUri(at), scopes: [`${name}:use`], allow_unverified_clients: true }
+      clients[`client:${name}`] = { client_secret_file: name }
+      const dst = [`resource:${name}`]
+      grants.push({ src: ['group:eng'], dst, app: { authorize: [{ scopes: [`${name}:use`], clients: ['*'], consent: 'once' }] } })
+      grants.push({ src: [`client:${name}`], dst, app: { introspect: [{ chain: true }] } })
+      const before = names[at - 1]
+      if (before === undefined) continue
+      const scopes = { [`${name}:use`]: [`${before}:use`] }
+      grants.push({
+        src: ['group:eng'],
+        dst,
+        app: { exchange: [{ actors: [`client:${before}`], from: [`resource:${before}`], scopes, max_depth }] },
+      })
+    }
+  })
+
+export const hopUri = (at: number) => `http://localhost:${8500 + at}/mcp`
+
+/** Alice signs in at the first server of `withChain`, and her token is exchanged `hops` times; all tokens, hers first. Throws where one is refused. */
+export async function walked(started: Started, client: TestClient, hops: number): Promise<string[]> {
+  const { alice, ci } = started
+  const tokens = [(await alice.signIn(client, { resource: hopUri(0), scope: 'hop-0:use' })).access_token]
+  for (let at = 0; at < hops; at++) {
+    const form = { subject_token: tokens.at(-1) as string, resource: hopUri(at + 1) }
+    tokens.push((await exchanged(ci, policyClient(started, `hop-${at}`), form)).access_token)
+  }
+  return tokens
+}

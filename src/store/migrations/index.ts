@@ -4,6 +4,7 @@ import { openid } from './0002_openid.ts'
 import { clientAssertions } from './0003_client_assertions.ts'
 import { exchange } from './0004_exchange.ts'
 import { trustBundles } from './0005_trust_bundles.ts'
+import { traces } from './0006_traces.ts'
 
 export const migrations = [
   { id: 1, name: 'first', sql: first },
@@ -11,4 +12,5 @@ export const migrations = [
   { id: 3, name: 'client_assertions', sql: clientAssertions },
   { id: 4, name: 'exchange', sql: exchange },
   { id: 5, name: 'trust_bundles', sql: trustBundles },
+  { id: 6, name: 'traces', sql: traces },
 ]
