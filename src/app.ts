@@ -6,9 +6,12 @@ import type { Deps } from './deps.ts'
 import { endpointsOf } from './endpoints/index.ts'
 import { createCarrier } from './http/carrier.ts'
 import type { Endpoint, HttpMethod, Reply, Request } from './http/endpoint.ts'
-import { errorJson, errorPage, logError, toOAuthError } from './http/render_error.ts'
+import { errorJson, errorPage, toOAuthError } from './http/render_error.ts'
+import { tell } from './http/request_line.ts'
 import { OAuthError } from './oauth/error.ts'
 import { pathOf } from './oauth/issuer.ts'
+import { newTrace, type Trace } from './observe/trace.ts'
+import { watched } from './observe/watched.ts'
 
 const mostBytes = 64 * 1024
 const allMethods = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS']
@@ -55,8 +58,10 @@ export function buildApp(deps: Deps): FastifyInstance {
     else done(new OAuthError('invalid_request', 'The body is not UTF-8.') as Error)
   })
 
+  app.decorateRequest('trace', null)
   // DNS rebinding: a page of attacker.example whose name now leads here is not spoken to, on any endpoint.
   app.addHook('onRequest', (request, _reply, done) => {
+    request.trace = newTrace()
     const repeated = repeatedHeader(request.raw.rawHeaders)
     if (!isForUs(request, issuer, nameHeader) || repeated === 'host')
       done(new OAuthError('misdirected_request', `This server is ${deps.config.issuer}, and answers to no other name.`))
@@ -112,8 +117,14 @@ function repeatedHeader(rawHeaders: readonly string[]): string | undefined {
 const wantsPage = (request: FastifyRequest) => request.headers.accept?.includes('text/html') === true
 
 declare module 'fastify' {
+  interface FastifyRequest {
+    /** Null where the request was refused before any hook. */
+    trace: Trace | null
+  }
   interface FastifyContextConfig {
     page?: boolean
+    /** Answered from memory. */
+    free?: boolean
     cors?: Endpoint['cors']
   }
 }
@@ -122,15 +133,16 @@ declare module 'fastify' {
 const isRead = ({ methods }: Endpoint) => methods.length === 1 && methods[0] === 'GET'
 
 function mount(app: FastifyInstance, deps: Deps, endpoint: Endpoint): void {
-  const config = { page: endpoint.page === true, ...(endpoint.cors && { cors: endpoint.cors }) }
+  const config = { page: endpoint.page === true, free: endpoint.cost === 'free', ...(endpoint.cors && { cors: endpoint.cors }) }
   for (const method of endpoint.methods)
     app.route({
       method: method === 'GET' && isRead(endpoint) ? ['GET', 'HEAD'] : method,
       url: endpoint.path,
       config,
       async handler(request, reply) {
-        const answer = await endpoint.handle(deps, toRequest(request, endpoint))
-        return send(reply, answer, corsHeaders(deps, endpoint.cors, request))
+        const { trace } = request
+        const answer = await endpoint.handle(trace && endpoint.cost !== 'free' ? watched(deps, trace) : deps, toRequest(request, endpoint))
+        return send(deps, request, reply, answer, corsHeaders(deps, endpoint.cors, request))
       },
     })
 
@@ -155,7 +167,7 @@ function mount(app: FastifyInstance, deps: Deps, endpoint: Endpoint): void {
           'access-control-allow-headers': 'Authorization, Content-Type, MCP-Protocol-Version',
           'access-control-max-age': '600',
         })
-      return send(reply, { status: 204, headers: { allow }, body: '' }, headers)
+      return send(deps, request, reply, { status: 204, headers: { allow }, body: '' }, headers)
     })
 }
 
@@ -201,7 +213,17 @@ function isOfType(contentType: string | undefined, type: string): boolean {
   return given.trim() === type && (charset === undefined || /^charset="?utf-?8"?$/.test(charset))
 }
 
-function send(reply: FastifyReply, { status, headers, body }: Reply, more?: Record<string, string>): FastifyReply {
+/** Every answer leaves here, and is told of. */
+function send(
+  deps: Deps,
+  request: FastifyRequest,
+  reply: FastifyReply,
+  { status, headers, body }: Reply,
+  more?: Record<string, string>,
+): FastifyReply {
+  const { config, url } = request.routeOptions ?? {}
+  const { id, method, trace } = request
+  tell(deps, { id, method, endpoint: url ?? 'none', status, trace: trace ?? newTrace(), isFree: config?.free === true })
   reply.code(status).headers(headers as Record<string, string>)
   if (more) reply.headers(more)
   return reply.send(body)
@@ -215,7 +237,8 @@ function sendError(
   thrown: unknown,
 ): FastifyReply {
   const error = foreseen(thrown)
-  logError(deps, request, error)
+  request.trace ??= newTrace()
+  request.trace.error = error
   const answer = page ? errorPage(base, error, request.id) : errorJson(error, request.id)
-  return send(reply, answer, corsHeaders(deps, request.routeOptions?.config?.cors, request))
+  return send(deps, request, reply, answer, corsHeaders(deps, request.routeOptions?.config?.cors, request))
 }

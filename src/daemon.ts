@@ -20,10 +20,14 @@ import { devMeshRanges } from './identity/dev_mesh.ts'
 import { startJanitor } from './janitor.ts'
 import { createJwts } from './keys/jwt.ts'
 import { createIdentifiers } from './oauth/identifier.ts'
+import { createMetrics } from './observe/metrics.ts'
+import { newTrace } from './observe/trace.ts'
+import { countedEngine } from './observe/watched.ts'
 import { createPolicyInForce, type ReloadResult } from './policy_file/in_force.ts'
 import { watchFile } from './policy_file/watch.ts'
 import { startRounds } from './rounds.ts'
 import { openState } from './state.ts'
+import { createStore } from './store/index.ts'
 import { setMeta } from './store/meta.ts'
 import { startSweep } from './sweep.ts'
 import { issuerOf, withIssuer } from './this_node.ts'
@@ -78,7 +82,9 @@ export async function startDaemon({
     for (const close of closers.splice(0).reverse()) await close()
   }
   try {
-    const { store, keys } = state
+    const { keys } = state
+    const metrics = createMetrics()
+    const store = createStore(countedEngine(state.store.engine, metrics))
     const config = await withIssuer(written, store)
     let pinned = await store.meta.find('tailnet')
     const identity = await createIdentity({
@@ -88,6 +94,7 @@ export async function startDaemon({
       cacheMs: config.mesh.whois_cache_ms,
       now,
       log,
+      onWhois: metrics.whois,
       ...(config.development && { ranges: devMeshRanges }),
       // User ids of two tailnets collide, so the first one seen is the only one, for ever.
       refuses: (tailnet) => {
@@ -127,6 +134,8 @@ export async function startDaemon({
       clientKeys: createClientKeys({ fetch: createGuardedFetch({ allow, mostBytes: 64 * 1024, ...fetch }), limits }),
       trustBundles: createTrustBundles({ trust_domains: config.spiffe.trust_domains, store, now, log, fetch }),
       log,
+      trace: newTrace(),
+      metrics,
       store,
       keys,
       jwts: createJwts(keys),

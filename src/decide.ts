@@ -7,6 +7,7 @@ import type { ActivePolicy, Deps } from './deps.ts'
 import { type ErrorCode, OAuthError } from './oauth/error.ts'
 import { idOf } from './oauth/identifier.ts'
 import type { Principal } from './oauth/principal.ts'
+import { timed } from './observe/trace.ts'
 import {
   type Allowed,
   type Asked,
@@ -171,7 +172,7 @@ export async function decide(
   facts: Facts,
   made: Pick<Facts, 'client_id' | 'authorization_id' | 'detail'> = {},
 ): Promise<Decided> {
-  const verdict = evaluate(policy, asked, deps.now())
+  const verdict = timed(deps.trace, 'policy', () => evaluate(policy, asked, deps.now()))
   if (!verdict.allowed) throw await refuse(deps, policy, asked, facts, verdict)
   const at = deps.now()
   const row = await rowOf(deps, policy, asked.principal, { ...facts, ...made }, asked, at)
@@ -215,6 +216,9 @@ export async function recordDenial(
   const key = JSON.stringify([facts.entry, reason, who, facts.client_id, facts.resource, facts.authorization_id, policy.hash])
   const id = idOf(at - (at % aDay), hash('sha256', key, 'buffer'))
   const { denials } = deps.recent
+  deps.metrics.decided(facts.entry, 'denied', reason)
+  deps.trace.decision_id = id
+  deps.trace.client_id ??= facts.client_id
   const last = denials.get(id)
   if (last && at - last.at < aMinute) {
     last.since++

@@ -7,6 +7,8 @@ import type { Recent } from './decide.ts'
 import type { Identity } from './identity/identity.ts'
 import type { Jwts } from './keys/jwt.ts'
 import type { Keyring } from './keys/keyring.ts'
+import type { Metrics } from './observe/metrics.ts'
+import type { Trace } from './observe/trace.ts'
 import type { Policy, Resource } from './policy/index.ts'
 import type { Store } from './store/index.ts'
 import type { CertificateState } from './tls/held.ts'
@@ -68,6 +70,9 @@ export type Deps = {
   /** What the SPIFFE trust domains that the configuration names sign with. */
   trustBundles: TrustBundles
   log: Log
+  /** What is known of the request that is being answered; outside of one nobody reads it. */
+  trace: Trace
+  metrics: Metrics
   store: Store
   keys: Keyring
   jwts: Jwts

@@ -6,7 +6,8 @@ import type { Deps } from '../deps.ts'
 import { createCarrier } from '../http/carrier.ts'
 import { json } from '../http/endpoint.ts'
 import { onSocket } from '../http/listeners.ts'
-import { errorJson, logError, toOAuthError } from '../http/render_error.ts'
+import { errorJson, toOAuthError } from '../http/render_error.ts'
+import { logRefusal } from '../http/request_line.ts'
 import { type AdminDeps, runAction } from './actions.ts'
 
 /** The largest policy, as JSON with every byte escaped. */
@@ -30,7 +31,7 @@ export async function startControl(
       (value) => json(value),
       (thrown) => {
         const error = toOAuthError(thrown)
-        logError({ log }, request, error)
+        logRefusal({ log }, request, error)
         return errorJson(error, request.id)
       },
     )

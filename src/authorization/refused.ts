@@ -3,7 +3,7 @@ import type { Client } from '../clients/client.ts'
 import type { Deps } from '../deps.ts'
 import { quotable, type Reply, type Request } from '../http/endpoint.ts'
 import { html } from '../http/html.ts'
-import { errorPage, logError } from '../http/render_error.ts'
+import { errorPage } from '../http/render_error.ts'
 import type { OAuthError } from '../oauth/error.ts'
 import { pathOf } from '../oauth/issuer.ts'
 import { redirectHost, redirectWith } from '../oauth/redirect_uri.ts'
@@ -13,9 +13,9 @@ import { type Way as ResponseWay, respond, responseOf } from './response.ts'
 /** Where an answer goes: client and redirect URI were verified together. */
 export type Way = ResponseWay & { client: Client }
 
-/** Sends a refusal back to the client (RFC 6749 §4.1.2.1, with `iss`: RFC 9207 §2) and logs it. */
+/** Sends a refusal back to the client (RFC 6749 §4.1.2.1, with `iss`: RFC 9207 §2); the line of the request says it, too. */
 export function sendBack(deps: Deps, request: Request, way: Way, error: OAuthError): Reply {
-  logError(deps, request, error)
+  deps.trace.error = error
   return respond(deps, way, errorOf(request, way, error))
 }
 
@@ -27,7 +27,7 @@ export function sendBack(deps: Deps, request: Request, way: Way, error: OAuthErr
 export function refused(deps: Deps, request: Request, way: Way & { silent: boolean }, error: OAuthError): Reply {
   if (error.status >= 500) throw error
   if (way.client.verified || way.silent) return sendBack(deps, request, way, error)
-  logError(deps, request, error)
+  deps.trace.error = error
   const base = pathOf(deps.config.issuer)
   const response = responseOf(deps, way, errorOf(request, way, error))
   const words = html`Go back to <bdi>${way.client.title}</bdi>`

@@ -62,6 +62,7 @@ export async function authenticateClient(
   const client = (await first.introduces?.(deps, policy, known)) ?? known
   if (!client)
     throw refused('This client is not known here. It may have gone unused for too long, or been removed: register again.', authorization)
+  deps.trace.client_id = client.client_id
   const own = used.find(({ name }) => client.auth_methods.includes(name))
   if (!own)
     throw refused(

@@ -14,6 +14,8 @@ import { OAuthError } from '../oauth/error.ts'
 import { createIdentifiers } from '../oauth/identifier.ts'
 import type { UserPrincipal } from '../oauth/principal.ts'
 import { digest } from '../oauth/secret.ts'
+import { createMetrics } from '../observe/metrics.ts'
+import { newTrace } from '../observe/trace.ts'
 import { compile } from '../policy/index.ts'
 import { deleteAuthorizations } from '../store/authorizations.ts'
 import { forgetAuthTime } from '../store/consents.ts'
@@ -95,6 +97,8 @@ function depsOf(config: LiveConfig, { store, keys, now, randomBytes }: Own): Dep
     clientKeys: { at: fetchesNothing },
     trustBundles: { of: fetchesNothing, refresh: fetchesNothing, list: () => [] },
     log: { debug: silent, info: silent, warn: silent, error: silent },
+    trace: newTrace(),
+    metrics: createMetrics(),
     store: createStore(withoutDecisions(store.engine)),
     keys,
     jwts: createJwts(keys),

@@ -34,6 +34,7 @@ export const authorize: Endpoint = {
     const policy = deps.policy()
     const params = parseForm(request.method === 'POST' ? request.body : request.query)
     const client = await clientForCaller(deps, policy, once(params, 'client_id'), () => personOf(deps, request.connection))
+    deps.trace.client_id = client.client_id
     const redirect_uri = verifiedRedirectUri(params, client, deps.config.issuer)
     const state = optional(params, 'state') ?? null
     if (state !== null && state.length > longestState)

@@ -6,6 +6,7 @@ import { type Endpoint, formOf, json } from '../http/endpoint.ts'
 import { credentialsOf } from '../http/same_origin.ts'
 import { OAuthError } from '../oauth/error.ts'
 import { required } from '../oauth/parse.ts'
+import { timed } from '../observe/trace.ts'
 import { evaluate } from '../policy/index.ts'
 import type { Authorization } from '../store/authorizations.ts'
 import { subjectOf } from '../tokens/claims.ts'
@@ -52,7 +53,7 @@ async function mayLookAt(
   const resource = authorization.resource === null ? undefined : resourceByUri(policy, authorization.resource)
   if (kind !== 'access_token' || !resource) return null
   const asked = { app: 'introspect', principal: node, client: client.facts, resource: resource.name } as const
-  const verdict = evaluate(policy, asked, deps.now())
+  const verdict = timed(deps.trace, 'policy', () => evaluate(policy, asked, deps.now()))
   const facts = { entry: 'introspect', client_id: client.client_id, resource: resource.uri } as const
   if (verdict.allowed) return { chain: verdict.limits.chain }
   await recordDenial(deps, policy, node, facts, verdict.reason, [verdict.sentence, ...verdict.near].join(' '), asked)

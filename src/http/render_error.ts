@@ -1,9 +1,8 @@
 /** The one renderer of refusals: HTML for a browser, JSON for everybody else; the same words as in the log. */
-import type { Deps } from '../deps.ts'
-import { OAuthError, Unavailable } from '../oauth/error.ts'
+import { OAuthError } from '../oauth/error.ts'
 import { GuardFailed } from '../store/engine.ts'
 import { inWords } from './duration.ts'
-import { json, type Reply, type Request } from './endpoint.ts'
+import { json, type Reply } from './endpoint.ts'
 import { type Html, html } from './html.ts'
 import { page } from './page.ts'
 
@@ -13,20 +12,6 @@ export function toOAuthError(thrown: unknown): OAuthError {
   if (thrown instanceof GuardFailed)
     return new OAuthError('invalid_request', 'Somebody else changed this at the same moment. Try again.', { cause: thrown })
   return new OAuthError('server_error', 'Something went wrong inside meshidp. The log has more, under this request id.', { cause: thrown })
-}
-
-/** Logs a refusal once, with the words that go out. */
-export function logError(deps: Pick<Deps, 'log'>, request: Pick<Request, 'id'>, error: OAuthError): void {
-  const { decision_id } = error.details
-  const fields = {
-    request_id: request.id,
-    error: error.code,
-    ...(decision_id && { decision_id }),
-    ...(error.cause !== undefined && { err: error instanceof Unavailable ? String(error.cause) : error.cause }),
-  }
-  if (error instanceof Unavailable) deps.log.warn(fields, error.message)
-  else if (error.status >= 500) deps.log.error(fields, error.message)
-  else deps.log.info(fields, error.message)
 }
 
 /** RFC 6749 §5.2. */

@@ -1,4 +1,5 @@
 /** Identity, put together: the LocalAPI, the state of the mesh, a moment's memory, and the strategy that fits. */
+import { performance } from 'node:perf_hooks'
 import { Unavailable } from '../oauth/error.ts'
 import type { Caller } from '../oauth/principal.ts'
 import { exceptedRanges, inRanges, meshRanges } from './address.ts'
@@ -38,23 +39,29 @@ export type IdentityOptions = {
   /** For one question to tailscaled, all in all. Milliseconds, by default 1500. */
   deadlineMs?: number
   log?: Log
+  /** Hears how long each question of whois took, in seconds, and what came of it. */
+  onWhois?: (seconds: number, outcome: 'found' | 'nobody' | 'failed') => void
 }
 
 /** Resolves once the mesh was asked, also where it is dark: `status` says so, requests get 503, and it recovers by itself. */
 export async function createIdentity(options: IdentityOptions): Promise<Identity> {
-  const { socket, ranges = meshRanges, allowSelf = false, cacheMs = 1000, now, refuses, poll, deadlineMs = 1500, log } = options
+  const { socket, ranges = meshRanges, allowSelf = false, cacheMs = 1000, now, refuses, poll, deadlineMs = 1500, log, onWhois } = options
   const [isInside, isExcepted] = [inRanges(ranges), inRanges(exceptedRanges)]
   const isMesh = (address: string) => isInside(address) && !isExcepted(address)
   const api = openLocalApi({ socket, deadlineMs })
 
   async function whois(query: string, address: string, proto?: 'tcp'): Promise<Caller> {
     let answer: Awaited<ReturnType<typeof api.whois>>
+    const began = performance.now()
+    const told = (outcome: 'found' | 'nobody' | 'failed') => onWhois?.((performance.now() - began) / 1000, outcome)
     try {
       answer = await api.whois(query, proto ? { proto } : {})
     } catch (error) {
+      told('failed')
       state.doubt()
       throw error
     }
+    told(answer ? 'found' : 'nobody')
     if (answer === 'malformed') return nobody('malformed', address)
     if (answer) return principalOf(answer, address, { self_id: state.seen().self_id, allowSelf, now: now() })
     running(await state.ask()) // S7: while tailscaled starts there is no match for anybody, so "nobody" is said after another look

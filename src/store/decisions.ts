@@ -75,6 +75,9 @@ const insert = `INSERT INTO decisions (id, at, last_at, count, entry, outcome, r
 
 export const insertDecision = (decision: Decision): Write => ({ sql: insert, params: { ...decision } })
 
+/** The decision that a write of `insertDecision` records; null for every other write. */
+export const recordedIn = ({ sql, params }: Write): Decision | null => (sql === insert ? (params as Decision) : null)
+
 /** A denial: the same one again is one row, with a count. */
 export const countDenial = (decision: Decision): Write => ({
   sql: `${insert} ON CONFLICT (id) DO UPDATE SET count = count + $count, last_at = $last_at`,

@@ -14,23 +14,45 @@ import { revokedTokens } from './revoked_tokens.ts'
 import { tickets } from './tickets.ts'
 import { trustBundles } from './trust_bundles.ts'
 
-export const createStore = (engine: Engine) => ({
-  engine,
-  commit: (writes: readonly Write[]) => engine.commit(writes),
-  accessTokens: accessTokens(engine),
-  authorizations: authorizations(engine),
-  authTimes: authTimes(engine),
-  clients: clients(engine),
-  codes: codes(engine),
-  consents: consents(engine),
-  decisions: decisions(engine),
-  initialAccessTokens: initialAccessTokens(engine),
-  meta: meta(engine),
-  refreshTokens: refreshTokens(engine),
-  revokedTokens: revokedTokens(engine),
-  registrants: registrants(engine),
-  tickets: tickets(engine),
-  trustBundles: trustBundles(engine),
-})
+const repositories = {
+  accessTokens,
+  authorizations,
+  authTimes,
+  clients,
+  codes,
+  consents,
+  decisions,
+  initialAccessTokens,
+  meta,
+  refreshTokens,
+  revokedTokens,
+  registrants,
+  tickets,
+  trustBundles,
+}
 
-export type Store = ReturnType<typeof createStore>
+type Name = keyof typeof repositories
+type Repositories = { [name in Name]: ReturnType<(typeof repositories)[name]> }
+
+export type Store = { engine: Engine; commit: (writes: readonly Write[]) => Promise<void> } & Repositories
+
+type Made = Store & { made: Partial<Record<Name, unknown>> }
+
+/** Each repository is made when it is first asked for: every request has a store of its own, and needs few of them. */
+const prototype = Object.defineProperties(
+  {},
+  Object.fromEntries(
+    Object.entries(repositories).map(([name, make]) => [
+      name,
+      {
+        get(this: Made) {
+          this.made[name as Name] ??= make(this.engine)
+          return this.made[name as Name]
+        },
+      },
+    ]),
+  ),
+)
+
+export const createStore = (engine: Engine): Store =>
+  Object.assign(Object.create(prototype) as Made, { engine, commit: (writes: readonly Write[]) => engine.commit(writes), made: {} })

@@ -4,6 +4,7 @@ import type { ActivePolicy, Deps } from '../deps.ts'
 import type { Claims } from '../keys/jwt.ts'
 import { acrOf } from '../oauth/authentication_context.ts'
 import type { Principal, UserPrincipal } from '../oauth/principal.ts'
+import { timed } from '../observe/trace.ts'
 import { evaluate, type Limits, type Resource } from '../policy/index.ts'
 import { type Authorization, authorizationLives } from '../store/authorizations.ts'
 import { clientUsed, isUseDue } from '../store/clients.ts'
@@ -73,6 +74,9 @@ export async function issueTokens(deps: Deps, policy: ActivePolicy, issuable: Is
   ]
   if (client.stored && isUseDue(client.stored, now)) writes.push(clientUsed(client.client_id, now))
   await deps.store.commit(writes)
+  deps.metrics.issued('access_token')
+  if (refresh) deps.metrics.issued('refresh_token')
+  if (id_token !== undefined) deps.metrics.issued('id_token')
 
   return {
     access_token: access.token,
@@ -132,6 +136,7 @@ function idTokenClaims(
 
 /** What the policy's `claims` grants let out about this person to this client. */
 export function releasedTo(deps: Deps, policy: ActivePolicy, principal: UserPrincipal, client: Client): Pick<Limits, 'groups' | 'claims'> {
-  const verdict = evaluate(policy, { app: 'claims', principal, client: client.facts, resource: null }, deps.now())
+  const asked = { app: 'claims', principal, client: client.facts, resource: null } as const
+  const verdict = timed(deps.trace, 'policy', () => evaluate(policy, asked, deps.now()))
   return verdict.allowed ? verdict.limits : { groups: [], claims: {} }
 }

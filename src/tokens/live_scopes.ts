@@ -3,6 +3,7 @@ import type { Client } from '../clients/client.ts'
 import { findKnownClient } from '../clients/find.ts'
 import type { ActivePolicy, Deps } from '../deps.ts'
 import type { Principal, UserPrincipal } from '../oauth/principal.ts'
+import { timed } from '../observe/trace.ts'
 import { type Asked, type ClientFacts, type Denied, evaluate, type Resource } from '../policy/index.ts'
 import { type Authorization, isLive } from '../store/authorizations.ts'
 import { type Exchanged, exchangeAsked, exchangedOf } from './exchanged.ts'
@@ -36,7 +37,8 @@ const judges: Record<'person' | 'workload' | 'exchange', Judge> = {
   async person(deps, policy, authorization, its) {
     const subject = await findSubject(deps, authorization)
     if (!subject.there) return dead('identity', subject.sentence)
-    return worth(policy, authorization, { ...its, principal: subject.principal }, deps.now())
+    const { principal } = subject
+    return timed(deps.trace, 'policy', () => worth(policy, authorization, { ...its, principal }, deps.now()))
   },
 
   /** RFC 6749 §4.4. */
@@ -47,7 +49,7 @@ const judges: Record<'person' | 'workload' | 'exchange', Judge> = {
     const principal = machine?.principal ?? null
     const asked: Asked = { app: 'client_credentials', principal, client: client.facts, resource: resource.name, scopes }
     const common = { principal, workload: client.facts, client, resource, claims: noClaims, asked }
-    return judged(policy, common, deps.now())
+    return timed(deps.trace, 'policy', () => judged(policy, common, deps.now()))
   },
 
   /** RFC 8693: what was exchanged is worth no more than what it was exchanged for, today. */
@@ -68,7 +70,8 @@ const judges: Record<'person' | 'workload' | 'exchange', Judge> = {
     const acting = { client, node: machine?.there ? machine.principal : null, other }
     const asked = exchangeAsked(subject.live, authorization.subject_jti === null, acting, { ...exchanged, resource, scopes })
     if (!asked) return dead('target', 'The policy does not name any more what this token was exchanged from.')
-    return judged(policy, { principal, workload, client, resource, claims: noClaims, asked }, deps.now())
+    const common = { principal, workload, client, resource, claims: noClaims, asked }
+    return timed(deps.trace, 'policy', () => judged(policy, common, deps.now()))
   },
 }
 

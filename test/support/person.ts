@@ -2,6 +2,7 @@
 import { createHash, randomBytes } from 'node:crypto'
 import type { TestContext } from 'node:test'
 import { Agent, type Dispatcher, request } from 'undici'
+import { noteAnswer, noteRequest } from './secrets_seen.ts'
 
 export type Answer = {
   status: number
@@ -116,6 +117,8 @@ export function personBy(dispatcher: Dispatcher, issuer: string, address: string
       dispatcher,
     })
     const text = await response.body.text()
+    if (response.statusCode < 400) noteRequest(body, { ...ofBody, ...headers })
+    noteAnswer(text, response.headers)
     return {
       status: response.statusCode,
       headers: response.headers,

@@ -10,6 +10,7 @@ import { type DevMesh, startDevMesh } from '../../src/identity/dev_mesh.ts'
 import { changedPolicy } from './example_policy.ts'
 import { executable } from './executable.ts'
 import { type Person, personAt } from './person.ts'
+import { assertNoSecretIn } from './secrets_seen.ts'
 import { freePort, temporaryDirectory } from './start.ts'
 
 export const program = fileURLToPath(new URL('../../bin/meshidp.mjs', import.meta.url))
@@ -161,6 +162,7 @@ export async function install(
     async serve(surroundings) {
       const running = meshidp(t, ['serve', '--config', configFile], surroundings)
       await running.says(/"msg":"meshidp serves /)
+      t.after(() => assertNoSecretIn(running.said()))
       return running
     },
     run: (...args) => meshidp(t, [...args, '--config', configFile]).ended,

@@ -4,12 +4,14 @@ import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { TestContext } from 'node:test'
+import { inspect } from 'node:util'
 import { type Development, examplePolicy, startDevelopment } from '../../src/cli/dev.ts'
 import type { ConfigInput } from '../../src/config.ts'
 import type { DaemonOptions } from '../../src/daemon.ts'
 import type { Log } from '../../src/deps.ts'
 import { executable } from './executable.ts'
 import { type Person, personAt } from './person.ts'
+import { assertNoSecretIn } from './secrets_seen.ts'
 import { clockApart, startApart } from './start_apart.ts'
 
 export type Clock = { now: () => number; advance: (by: { seconds?: number; minutes?: number; hours?: number; days?: number }) => void }
@@ -88,7 +90,10 @@ export function temporaryDirectory(t: TestContext): string {
   return directory
 }
 
-/** Starts a daemon on a development mesh; it stops, and its files go, when the test ends. Where there is an `executable`, as a process of that, without the seams. */
+/**
+ * Starts a daemon on a development mesh; it stops, and its files go, when the test ends. Where there is an `executable`, as a process of that, without the
+ * seams. A test in whose log a secret stands fails.
+ */
 export async function start(t: TestContext, options: StartOptions = {}): Promise<Started> {
   const directory = temporaryDirectory(t)
   return startIn(t, directory, await freePort(), executable === undefined ? testClock() : clockApart(directory), options)
@@ -117,7 +122,10 @@ async function startIn(t: TestContext, directory: string, port: number, clock: C
     open = false
     await development.close()
   }
-  t.after(close)
+  t.after(async () => {
+    await close()
+    assertNoSecretIn(lines.map(({ fields, message }) => `${message} ${inspect(fields, { depth: 20, maxStringLength: null })}`).join('\n'))
+  })
   const { issuer } = development.config
   const at = (address: string) => personAt(t, issuer, address)
   return {
