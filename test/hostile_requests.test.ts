@@ -11,6 +11,7 @@ import { buildApp } from '../src/app.ts'
 import { endpointsOf } from '../src/endpoints/index.ts'
 import { createGate } from '../src/http/gate.ts'
 import { listen } from '../src/http/listeners.ts'
+import type { Params } from '../src/store/engine.ts'
 import { openCertificates } from '../src/tls/index.ts'
 import { counts } from './support/answers.ts'
 import { selfSigned } from './support/certificate.ts'
@@ -183,13 +184,14 @@ test('CWE-209: a fault in one request is its own 500 or 503 that tells nothing o
   const client = await alice.register()
   const tokens = await alice.signIn(client, wiki)
   const fault = Object.assign(new Error('SQLITE_ERROR: SELECT secret FROM clients at /var/lib/meshidp/state.db'), { code: 'SQLITE_ERROR' })
-  const { clients } = daemon.deps.store
+  const { engine } = daemon.deps.store
   const { identity } = daemon.deps
-  const { find } = clients
+  const { get } = engine
   const { identify } = identity
   const form = { grant_type: 'refresh_token', client_id: client.client_id, refresh_token: String(tokens.refresh_token) }
   for (const fail of [() => Promise.reject(fault), () => sleep(1).then(() => Promise.reject(fault))]) {
-    clients.find = fail as typeof find
+    engine.get = <Row>(sql: string, params: Params) =>
+      / FROM clients WHERE client_id/.test(sql) ? (fail() as Promise<never>) : get<Row>(sql, params)
     identity.identify = fail as typeof identify
     const before = await counts(started)
     const faults = logged.filter(({ level }) => level === 'error' || level === 'warn').length
@@ -205,7 +207,7 @@ test('CWE-209: a fault in one request is its own 500 or 503 that tells nothing o
       assert.doesNotMatch(text, /SELECT|SQLITE|\/var\/|node_modules|\.ts\b|\bat \w+ \(/)
     }
     assert.ok(logged.filter(({ level }) => level === 'error' || level === 'warn').length >= faults + answers.length)
-    clients.find = find
+    engine.get = get
     identity.identify = identify
     assert.deepEqual(await counts(started), before)
   }
