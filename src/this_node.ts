@@ -2,7 +2,7 @@
 import { readFileSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type Config, ConfigError, type LiveConfig, tailscaleOn } from './config.ts'
-import { nameOf } from './identity/answers.ts'
+import { nameOf, type StatusAnswer } from './identity/answers.ts'
 import { LocalApiFault, openLocalApi } from './identity/local_api.ts'
 import type { Store } from './store/index.ts'
 import { setMeta } from './store/meta.ts'
@@ -23,12 +23,13 @@ export async function withIssuer(config: Config, { meta, commit }: Pick<Store, '
   if (config.issuer !== undefined) return { ...config, issuer: config.issuer }
   const before = await meta.find('issuer')
   if (before !== undefined) return { ...config, issuer: before }
-  const issuer = issuerOf(await nameOfNode(config), config)
+  const issuer = issuerOf(nameOf((await statusOfNode(config)).Self), config)
   await commit([setMeta('issuer', issuer)])
   return { ...config, issuer }
 }
 
-async function nameOfNode({ mesh: { socket } }: Config): Promise<string> {
+/** What tailscaled says of this node, once it is in the mesh and has a name. Throws ConfigError with what to do where it is not. */
+export async function statusOfNode({ mesh: { socket } }: Config): Promise<StatusAnswer> {
   const api = openLocalApi({ socket })
   const status = () =>
     api.status({ peers: false }).catch((error: Error) => {
@@ -37,9 +38,9 @@ async function nameOfNode({ mesh: { socket } }: Config): Promise<string> {
     })
   try {
     for (const end = performance.now() + patience.all; ; await sleep(patience.every)) {
-      const { BackendState, Self } = await status()
-      const name = nameOf(Self)
-      if (BackendState === 'Running' && name) return name
+      const found = await status()
+      const { BackendState, Self } = found
+      if (BackendState === 'Running' && nameOf(Self)) return found
       if (!onItsWay.has(BackendState) || performance.now() > end) throw nameless(...whyNameless(BackendState, tailscaleOn(socket)))
     }
   } finally {

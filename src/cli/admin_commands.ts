@@ -189,7 +189,7 @@ const meshInWords = ({ running, state, name, addresses, tailnet, strategy }: Row
 
 /** The certificate; where something is wrong, what, and what to do. */
 const certificateShown = (state: CertificateState): string =>
-  `${certificateInWords(state, systemClock())}${state.problem ? `\n${state.problem.remedy}` : ''}`
+  `${certificateInWords(state, systemClock()).replace('Certificate ', '')}${state.problem ? `\n${state.problem.remedy}` : ''}`
 
 const status: Record<string, Subcommand> = {
   '': {

@@ -19,9 +19,12 @@ export const configFlags: Readonly<Record<string, { type: 'string' }>> = Object.
 export const developmentDirectory = '.dev'
 export const configName = 'config.hujson'
 
+/** Where the configuration of a machine is, unless somebody says otherwise. */
+export const defaultConfigFile = `/etc/meshidp/${configName}`
+
 /** The file that the command line, the environment or a default place names; null where there is none, and a key is said without one. Throws UsageError. */
 export function configFileOf({ env }: Pick<Terminal, 'env'>, values: Values): string | null {
-  const places = [`/etc/meshidp/${configName}`, join(developmentDirectory, configName)]
+  const places = [defaultConfigFile, join(developmentDirectory, configName)]
   const file = (values.config as string | undefined) ?? env.MESHIDP_CONFIG ?? places.find((place) => existsSync(place))
   if (file !== undefined) return file
   if (configKeys.some(({ variable, flag }) => env[variable] !== undefined || values[flag] !== undefined)) return null

@@ -11,6 +11,7 @@ import { dev } from './dev.ts'
 import { doctor } from './doctor.ts'
 import { exportLines } from './export.ts'
 import { importLines } from './import.ts'
+import { init } from './init/index.ts'
 import { licenses } from './licenses.ts'
 import { policyCommands } from './policy/index.ts'
 import { resource } from './resource.ts'
@@ -21,6 +22,7 @@ import { service } from './service.ts'
 export const commands = new Map<string, Command>([
   ['serve', serve],
   ['dev', dev],
+  ['init', init],
   ['doctor', doctor],
   ['service', service],
   ['config show', configShow],

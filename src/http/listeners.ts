@@ -5,7 +5,7 @@ import type { Server as HttpsServer } from 'node:https'
 import { type ListenOptions, Server as NetServer, type Socket } from 'node:net'
 import { performance } from 'node:perf_hooks'
 import type { FastifyInstance } from 'fastify'
-import { type Config, ConfigError, type LiveConfig, tailscaleOn } from '../config.ts'
+import { type Config, ConfigError, type LiveConfig } from '../config.ts'
 import type { Log } from '../deps.ts'
 import type { Identity, MeshStatus } from '../identity/identity.ts'
 import { http, https } from '../node_http.ts'
@@ -13,6 +13,7 @@ import type { Certificates } from '../tls/held.ts'
 import { canonicalAddress } from './canonical_address.ts'
 import type { Gate } from './gate.ts'
 import { createRateLimit, type Rate } from './rate_limit.ts'
+import { serveCommand } from './serve_command.ts'
 import { handshakeTimeout, secureOptions } from './tls.ts'
 
 export type Listeners = {
@@ -215,11 +216,6 @@ export async function listen(
       await Promise.all([...leaving, ...[...open.values()].map((server) => closeGracefully(server, linger))])
     },
   }
-}
-
-/** What makes tailscaled speak https with the mesh, and forward to our socket. */
-function serveCommand({ issuer, listen, mesh }: LiveConfig): string {
-  return `${tailscaleOn(mesh.socket)} serve --bg --https=${new URL(issuer).port || 443} unix:${listen.socket}`
 }
 
 const httpsOnly =

@@ -1,4 +1,4 @@
-/** The LocalAPI of tailscaled, over its unix socket: the only place that speaks to the mesh. It changes nothing there. */
+/** The LocalAPI of tailscaled, over its unix socket: the only place that speaks to the mesh. It changes nothing there, but that a certificate is got where one is asked for. */
 import { Client, Pool } from 'undici'
 import type { z } from 'zod'
 import { Unavailable } from '../oauth/error.ts'

@@ -31,9 +31,11 @@ suite('sockets that were open before the daemon (sd_listen_fds)', { concurrency:
       const Self = { ID: 'n1', UserID: 1, DNSName: 'idp.example.ts.net.', TailscaleIPs: ['127.0.0.1'] }
       response.end(JSON.stringify({ BackendState: 'Running', TUN: true, Self, CurrentTailnet: { Name: 'example.com' } }))
     })
-    const installation = await install(t, { config: { development: false, issuer: 'https://idp.example.ts.net', mesh: { socket } } })
+    const installation = await install(t, {
+      config: { development: false, issuer: 'https://idp.example.ts.net', mesh: { socket }, listen: { tls: false } },
+    })
     const { code, stderr } = await (await activated(t, installation)).ended
     assert.equal(code, 1)
-    assert.match(stderr, /^meshidp: On a mesh address meshidp speaks https only\./m)
+    assert.match(stderr, /^meshidp: On a mesh address meshidp speaks https only: /m)
   })
 })

@@ -102,6 +102,23 @@ test('a fresh node', async (t) => {
     await daemon.end()
   })
 
+  await t.test('meshidp init makes whoever is there by SSH the admin, and what it writes is served', async (t) => {
+    const directory = temporaryDirectory(t)
+    const configFile = join(directory, 'config.hujson')
+    const { code, stdout, stderr } = await meshidp(t, ['init', '--config', configFile, '--state-directory', join(directory, 'state')], {
+      env: { SSH_CONNECTION: `${alice.address} 50000 ${idp.address} 22` },
+    }).ended
+    assert.deepEqual([code, stderr], [0, ''], stdout)
+    assert.match(stdout, /^ {2}admin +alice@example\.com, who is here by SSH from /m)
+    assert.doesNotMatch(stdout, /Before it can serve/)
+    const daemon = meshidp(t, ['serve', '--config', configFile])
+    await daemon.says(/"msg":"meshidp serves /)
+    const person = at(alice, 'https://idp.mesh.test')
+    const { scope } = await person.signIn(await person.register(), { scope: 'openid' })
+    assert.equal(scope, 'openid')
+    await daemon.end()
+  })
+
   await t.test('another user than root is told what lets them have the certificate', async (t) => {
     const nobody = ['setpriv', '--reuid=65534', '--regid=65534', '--clear-groups'] as const
     const [command, ...args] = nobody

@@ -11,9 +11,22 @@ const people = new Map([
 const own = () => readFileSync(`${socket}.addresses`, 'utf8').trim().split('\n')
 
 const self = () => ({ ID: 'n1', UserID: 1, DNSName: 'idp.example.ts.net.', TailscaleIPs: own(), Tags: ['tag:idp'] })
-const status = () => ({ BackendState: 'Running', TUN: true, Self: self(), CurrentTailnet: { Name: 'example.com' }, Health: [] })
+const status = () => ({
+  BackendState: 'Running',
+  TUN: true,
+  Self: self(),
+  CurrentTailnet: { Name: 'example.com' },
+  CertDomains: ['idp.example.ts.net'],
+  Health: [],
+})
+
+const whoisSelf = {
+  Node: { StableID: 'n1', User: 2147455555, Name: 'idp.example.ts.net.', Tags: ['tag:idp'] },
+  UserProfile: { ID: 2147455555, LoginName: 'tagged-devices' },
+}
 
 function whois(address: string) {
+  if (own().includes(address)) return whoisSelf
   const number = Number(address.split('.')[3])
   const login = people.get(number)
   return login && address.startsWith('100.64.0.')
@@ -28,6 +41,8 @@ createServer(({ url = '' }, response) => {
   const { pathname, searchParams } = new URL(url, 'http://local')
   const peers = [...people.keys()].map((n) => [`k${n}`, { ID: `n${n}`, UserID: n, TailscaleIPs: [`100.64.0.${n}`] }])
   if (pathname.endsWith('/watch-ipn-bus')) return void response.write('{}\n')
+  if (pathname.includes('/cert/'))
+    return void response.end(readFileSync('/etc/meshidp/tls.key', 'utf8') + readFileSync('/etc/meshidp/tls.crt', 'utf8'))
   const answer = pathname.endsWith('/status')
     ? { ...status(), ...(searchParams.get('peers') !== 'false' && { Peer: Object.fromEntries(peers) }) }
     : whois(searchParams.get('addr') ?? '')

@@ -43,7 +43,7 @@ test('meshidp as a service of systemd', async (t) => {
     assert.deepEqual([await show('ActiveState'), await show('User')], ['active', 'meshidp'])
     assert.match(
       await show('StatusText'),
-      /^Policy [0-9a-f]{12} is in force, .* Mesh: idp\.example\.ts\.net\. Listening on 100\.64\.0\.1:443\.$/,
+      /^Policy [0-9a-f]{12} is in force, .* Mesh: idp\.example\.ts\.net\. Certificate of files for idp\.example\.ts\.net: ends within a day\. Listening on 100\.64\.0\.1:443\.$/,
     )
     assert.equal((await sh('stat -c "%U %a" /var/lib/private/meshidp /var/lib/meshidp 2>/dev/null || true')).trim(), 'meshidp 700')
     const page = await ask('100.64.0.2', '100.64.0.1', '/')
@@ -161,5 +161,45 @@ test('meshidp as a service of systemd', async (t) => {
     assert.equal(await show('Result'), 'success')
     assert.equal((await run('systemctl', 'cat', 'meshidp.service')).code, 1)
     await sh('test -f /var/lib/meshidp/meshidp.db; test -f /etc/meshidp/policy.hujson')
+  })
+})
+
+test('from nothing to a service: meshidp init, service install, doctor', async (t) => {
+  const { run, sh } = await boot(t)
+  await t.test('a tagged machine without --admin is told the command; with it, all is made', async () => {
+    const refused = await run('meshidp', 'init')
+    assert.equal(refused.code, 1)
+    assert.match(refused.stderr, /meshidp init --admin alice@example\.com/)
+    const { code, stdout, stderr } = await run('meshidp', 'init', '--admin', 'alice@example.com')
+    assert.deepEqual([code, stderr], [0, ''], stdout)
+    assert.match(stdout, /the service runs as meshidp\.\n {4}Let meshidp have it: echo TS_PERMIT_CERT_UID=meshidp/)
+    assert.match(
+      stdout,
+      /\nNext:\n {2}sudo meshidp service install --now\n {2}sudo meshidp doctor\n {2}meshidp policy check \/etc\/meshidp\/policy\.hujson\n$/,
+    )
+  })
+
+  await t.test('the service starts on that, as a user of its own, with the certificate of the mesh', async () => {
+    const { code, stdout, stderr } = await run('meshidp', 'service', 'install', '--now', '--program', '/usr/local/bin/meshidp')
+    assert.equal(code, 0, stdout + stderr)
+    assert.match(
+      await sh('systemctl show --value --property=StatusText meshidp.service'),
+      /Certificate of the mesh for idp\.example\.ts\.net: ends within a day\./,
+    )
+    assert.equal((await sh('find /var/lib/meshidp ! -user meshidp')).trim(), '')
+  })
+
+  await t.test('the doctor finds it well, and init again changes nothing', async () => {
+    const doctor = await run('meshidp', 'doctor')
+    assert.equal(doctor.code, 0, doctor.stdout)
+    const before = await sh('cat /etc/meshidp/*.hujson')
+    const again = await run('meshidp', 'init')
+    assert.equal(again.code, 0, again.stdout + again.stderr)
+    assert.match(
+      again.stdout,
+      /there already, left as it is\n.*there already, left as it is\n {2}state +\/var\/lib\/meshidp, in use by a daemon\n/,
+    )
+    assert.equal(await sh('cat /etc/meshidp/*.hujson'), before)
+    assert.equal((await sh('find /var/lib/meshidp ! -user meshidp')).trim(), '')
   })
 })
