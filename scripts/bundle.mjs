@@ -14,11 +14,8 @@ const unused = {
       name !== 'node:http' && /node_modules\/(fastify|undici)\//.test(importer) ? { path: name, namespace: 'unused' } : undefined,
     )
     onLoad({ filter: /./, namespace: 'unused' }, () => ({ contents: 'module.exports = { constants: {} }' }))
-    // fastify loads these when a route has a JSON Schema or a test injects a request: here none does, and V8 has to look through whatever is in the file.
-    onResolve({ filter: /^(@fastify\/(ajv|fast-json-stringify)-compiler|light-my-request)$/ }, ({ path: name }) => ({
-      path: name,
-      namespace: 'never',
-    }))
+    // fastify loads these when a route has a JSON Schema: here none has, and V8 has to look through whatever is in the file.
+    onResolve({ filter: /^@fastify\/(ajv|fast-json-stringify)-compiler$/ }, ({ path: name }) => ({ path: name, namespace: 'never' }))
     onLoad({ filter: /./, namespace: 'never' }, ({ path: name }) => ({ contents: `throw new Error('${name} is not in this build.')` }))
   },
 }
