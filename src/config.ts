@@ -229,7 +229,10 @@ export const configSchema = z.strictObject({
           z.union(
             [
               z.strictObject({ file: z.string().min(1) }),
-              z.strictObject({ https_web: z.url({ protocol: /^https$/, hostname: /./ }), ca_file: z.string().min(1).optional() }),
+              z.strictObject({
+                https_web: z.url({ protocol: /^https$/, hostname: /./ }).refine((url) => !url.includes('@')), // SPIFFE Federation §5.2.1.1
+                ca_file: z.string().min(1).optional(),
+              }),
             ],
             { error: 'must be { "file": "/path" }, or { "https_web": "https://…" } and, if need be, "ca_file"' },
           ),

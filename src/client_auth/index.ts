@@ -64,11 +64,7 @@ export async function authenticateClient(
     throw refused('This client is not known here. It may have gone unused for too long, or been removed: register again.', authorization)
   deps.trace.client_id = client.client_id
   const own = used.find(({ name }) => client.auth_methods.includes(name))
-  if (!own)
-    throw refused(
-      `This client must authenticate by ${client.auth_methods.join(' or ') || 'a credential that is not supported here yet'}, not by ${first.name}.`,
-      authorization,
-    )
+  if (!own) throw refused(`This client must authenticate by ${client.auth_methods.join(' or ')}, not by ${first.name}.`, authorization)
   const proof = await own.proves(client, credentials, deps)
   if (!proof) throw refused('The client secret is wrong.', authorization)
   return { client, ...proof }

@@ -56,7 +56,10 @@ function checkClaims({ config: { issuer }, now }: Deps, client: Client, { header
 /** The keys that stand in the client's entry, or those at its address. Throws `Unavailable` where that cannot be read. */
 async function keysOf({ clientKeys, now }: Deps, { client_id, keys }: Client, { kid }: ForeignJwt): Promise<readonly ForeignKey[]> {
   if (keys === null) return []
-  if ('jwks' in keys) return foreignKeysOf(keys.jwks, isForSignatures) ?? []
+  if ('jwks' in keys) {
+    const named = keys.jwks.keys.filter((key) => kid === undefined || key.kid === kid) // only what is needed: to make a key of each takes time
+    return foreignKeysOf({ keys: named }, isForSignatures) ?? []
+  }
   return clientKeys.at(keys.jwks_uri, { client_id, kid, now: now() })
 }
 

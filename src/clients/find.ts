@@ -1,5 +1,6 @@
 /** Finds a client by its id, in the order of the MCP specification: the policy file, a metadata document, a registration. */
 import type { ActivePolicy, Deps } from '../deps.ts'
+import { OAuthError, Unavailable } from '../oauth/error.ts'
 import { parseSpiffeId } from '../oauth/spiffe_id.ts'
 import { defaults, type Policy, type PolicyClient } from '../policy/index.ts'
 import { keepMetadataDocument } from '../store/clients.ts'
@@ -56,6 +57,7 @@ export const isStale = (client: Client, now: number): boolean =>
 /**
  * A client that its metadata document describes, for a workload that has proven who it is: where an admin has named the document, it is fetched as for
  * `/authorize`, which such a client never comes to. Undefined where nobody named it, so nobody makes us fetch what an admin did not choose.
+ * Throws `invalid_client` where it is none.
  */
 export async function fetchNamedDocument(
   deps: Deps,
@@ -66,7 +68,10 @@ export async function fetchNamedDocument(
   const named = policy.clients.get(client_id)
   if (!named || !namesDocument(named)) return undefined
   const now = deps.now()
-  const document = await deps.documents.fetch(client_id, { principal: workload, mode: 'lenient', issuer: deps.config.issuer, now })
+  const asked = { principal: workload, mode: 'lenient', issuer: deps.config.issuer, now } as const
+  const document = await deps.documents.fetch(client_id, asked).catch((thrown: Error) => {
+    throw thrown instanceof Unavailable ? thrown : new OAuthError('invalid_client', thrown.message, { cause: thrown })
+  })
   const known = await deps.store.clients.find(client_id, now)
   const stored = documentedClient(client_id, document, { known, now, unused_ttl: defaults.client_ttl })
   await deps.store.commit([keepMetadataDocument(stored)])

@@ -1,4 +1,5 @@
 /** What a check of the doctor is: one question about this installation, why it matters, and what to do. */
+import type { TrustBundles } from '../clients/trust_bundles.ts'
 import type { Config } from '../config.ts'
 import type { ActivePolicy } from '../deps.ts'
 import type { StatusAnswer } from '../identity/answers.ts'
@@ -25,6 +26,7 @@ export type DaemonStatus = {
   listening: string[]
   certificate: (CertificateState & { days_left: number | null }) | null
   policy: { hash: string }
+  trust_bundles: ReturnType<TrustBundles['list']>
 }
 
 /** What the checks look at. What several of them need was found out once. */

@@ -43,6 +43,16 @@ async function port({ config: { listen, mesh, development }, mesh: status, daemo
   return well(`${hosts.map(place).join(', ')} can be listened on.`)
 }
 
+function trustBundles({ config, daemon }: Subject): Finding {
+  if (Object.keys(config.spiffe.trust_domains).length === 0) return skipped('None is configured.')
+  if (daemon === null || daemon instanceof Error) return skipped('They are known to a daemon that runs and answers.')
+  const wrong = daemon.trust_bundles.filter(({ problem }) => problem !== null)
+  if (wrong.length === 0) return well(`${daemon.trust_bundles.map(({ trust_domain }) => trust_domain).join(', ')}.`)
+  const found = wrong.map(({ trust_domain, source, problem }) => `${trust_domain}, ${source}: ${problem}.`).join(' ')
+  const never = wrong.some(({ read_at }) => read_at === null)
+  return (never ? fault : warning)(found, 'See to the file or the endpoint that "spiffe.trust_domains" names; the last good bundle stays.')
+}
+
 export const serviceChecks: readonly Check[] = [
   {
     id: 'certificate',
@@ -61,6 +71,12 @@ export const serviceChecks: readonly Check[] = [
         : daemon instanceof Error
           ? warning(daemon.message, 'Run the doctor as the user that the daemon runs as.')
           : well('It answers.'),
+  },
+  {
+    id: 'trust_bundles',
+    title: 'the keys of SPIFFE trust domains',
+    why: 'Workloads are known by them. An old bundle refuses those whose keys are new, and believes keys that were taken back.',
+    run: trustBundles,
   },
   {
     id: 'open_files',

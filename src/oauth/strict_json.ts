@@ -1,6 +1,6 @@
 /** JSON that means one thing only: RFC 8259 §4 leaves open what a member means that is there twice, and two readers may differ about it (RFC 7519 §4). */
 
-const token = /"(?:[^"\\]|\\.)*"|[{}[\]:,]/g
+const token = /"[^"\\]*(?:\\.[^"\\]*)*"|[{}[\]:,]/g
 
 /** The object that `text` is; undefined where it is none, or where any object in it has a member twice. */
 export function parseStrictObject(text: string): Record<string, unknown> | undefined {

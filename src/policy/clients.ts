@@ -27,6 +27,11 @@ export function compileClients(
       })
     }
     checkClient(entry, path, report)
+    if (client_id.startsWith('spiffe:') && entry.spiffe_id !== client_id)
+      report.error(
+        [...path, 'client_id'],
+        'A client_id that is a SPIFFE ID has to be the "spiffe_id" too; else it would be a name that anybody can say.',
+      )
     if (entry.default_resource !== undefined && !resources.has(entry.default_resource))
       report.error([...path, 'default_resource'], `${quote(entry.default_resource)} is not defined.`, {
         hint: didYouMean(entry.default_resource, resources.keys()),

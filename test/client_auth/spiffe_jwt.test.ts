@@ -351,7 +351,11 @@ test('draft-ietf-oauth-spiffe-client-auth §3.1.2, §5.1: together with a metada
   spiffe_id = 'spiffe://example.org/moved'
   assert.equal((await see('/client/1')).status, 200)
   clock.advance({ seconds: 61 })
+  spiffe_id = 'no SPIFFE ID'
+  assertRefused(await see('/client/1'), 'invalid_client', 401)
+  spiffe_id = 'spiffe://example.org/moved'
+  clock.advance({ seconds: 61 })
   assertRefused(await see('/client/1'), 'invalid_client', 401)
   assert.equal((await see('/moved')).json().active, true)
-  assert.equal(asked.length, 2)
+  assert.equal(asked.length, 3)
 })

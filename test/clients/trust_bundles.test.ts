@@ -250,6 +250,7 @@ test('spiffe.trust_domains: what is no trust domain and no source is a mistake o
     { 'example.org': { file: '' } },
     { 'example.org': { https_web: 'http://example.org/b' } },
     { 'example.org': { https_web: 'example.org' } },
+    { 'example.org': { https_web: 'https://user:password@example.org/b' } },
     { 'example.org': { file: '/b', https_web: 'https://example.org/b' } },
     { 'example.org': { https_web: 'https://example.org/b', ca: 'x' } },
   ])

@@ -761,6 +761,11 @@ const bad: readonly [title: string, text: string, message: string, hint?: string
     ),
     'A client has "jwks" or "jwks_uri", not both (RFC 7591 §2).',
   ],
+  [
+    'a SPIFFE ID as client_id alone',
+    client('{ "client_id": ‸"spiffe://example.org/a" }'),
+    'A client_id that is a SPIFFE ID has to be the "spiffe_id" too; else it would be a name that anybody can say.',
+  ],
   ['a key that is none', client('{ "jwks": { "keys": [‸{ "kty": "OKP" }] } }'), 'This key is not a public key of kty RSA, EC or OKP.'],
   [
     'a switch for assertions without a key',
