@@ -77,7 +77,7 @@ async function openConnection(t: TestContext, machine: Machine, to: Machine): Pr
 async function plainProvider(t: TestContext, machine: Machine) {
   const port = await freePort()
   const host = `${machine.host}:${port}`
-  return { ...(await provider(t, machine, { config: { issuer: `https://${host}`, listen: { port } } })), port, host }
+  return { ...(await provider(t, machine, { config: { issuer: `https://${host}`, listen: { port, tls: false } } })), port, host }
 }
 
 test('a real mesh, and those who are not who they seem to be', async (t) => {
