@@ -62,6 +62,24 @@ export function refreshChain(target: Target, wanted: Wanted, onTokens: (tokens: 
   }
 }
 
+/** Each connection signs in once, and swaps the token that it got over and over, as a gateway does for each of its upstreams (RFC 8693). */
+function exchanges(target: Target): (() => Conversation) | null {
+  const { paths, profile } = target
+  if (!profile.exchange) return null
+  const { client, shown, resource } = profile.exchange
+  let held: string | undefined
+  return function* () {
+    held ??= (yield* codeFlow(target, shown)).access_token
+    const parameters = {
+      grant_type: 'urn:ietf:params:oauth:grant-type:token-exchange',
+      subject_token: held,
+      subject_token_type: 'urn:ietf:params:oauth:token-type:access_token',
+      resource,
+    }
+    json<Tokens>(yield post(paths.token, client, parameters), 'token-exchange')
+  }
+}
+
 /**
  * A workload is one of three: a document, by its path, that is the same each time; what a connection does (`player` is called once a
  * connection, what it returns once an operation); or what is done to a token that nobody has presented before.
@@ -79,6 +97,18 @@ const all: readonly Workload[] = [
   { name: 'code', player: (target) => () => codeFlow(target, target.profile) },
 
   { name: 'refresh', player: (target) => refreshChain(target, target.profile) },
+
+  {
+    name: 'client_credentials',
+    player({ paths, profile: { workload } }) {
+      const { client, scope, resource } = workload
+      return function* () {
+        json<Tokens>(yield post(paths.token, client, { grant_type: 'client_credentials', scope, resource }), 'client_credentials')
+      }
+    },
+  },
+
+  { name: 'exchange', player: (target) => exchanges(target) ?? refreshChain(target, target.profile) },
 
   {
     name: 'introspect',

@@ -18,6 +18,7 @@ const executable = fileURLToPath(new URL(`dist/meshidp-linux-${process.arch}`, r
 /** All the load comes from one address, as one person; but not in a crowd. */
 const unlimited = { rate: 1e9, burst: 1e9 }
 const RESOURCE = 'https://api.bench.internal/mcp'
+const GATEWAY = 'https://gateway.bench.internal/mcp'
 
 type Variant = {
   /** With how many refresh tokens the database begins. */
@@ -39,6 +40,7 @@ export const meshidp = (name: string, { rows = 0, crowded = false, binary = fals
     const issuer = `http://localhost:${port}`
     const app = { client_id: 'app', client_secret: 'app-secret-0123456789' }
     const api = { client_id: 'api', client_secret: 'api-secret-0123456789' }
+    const gateway = { client_id: 'gateway', client_secret: 'gateway-secret-0123456789' }
     const sockets = await mkdtemp(join(tmpdir(), 'meshidp-bench-')) // the kernel takes short paths only
     const files = {
       config: join(directory, 'meshidp.hujson'),
@@ -64,7 +66,10 @@ export const meshidp = (name: string, { rows = 0, crowded = false, binary = fals
     }
 
     const policy = {
-      resources: { 'resource:api': { uri: RESOURCE, scopes: ['read'], token_format: 'jwt', signing_alg: 'ES256' } },
+      resources: {
+        'resource:api': { uri: RESOURCE, scopes: ['read'], token_format: 'jwt', signing_alg: 'ES256' },
+        'resource:gateway': { uri: GATEWAY, scopes: ['call'], token_format: 'jwt', signing_alg: 'ES256' },
+      },
       clients: {
         'client:app': {
           client_id: app.client_id,
@@ -73,6 +78,7 @@ export const meshidp = (name: string, { rows = 0, crowded = false, binary = fals
           id_token_signed_response_alg: idTokenAlg,
         },
         'client:api': { client_id: api.client_id, client_secret_file: 'api' },
+        'client:gateway': { client_id: gateway.client_id, client_secret_file: 'gateway' },
       },
       grants: [
         { src: ['*@example.com'], app: { register: [{ max_clients: 1_000_000 }] } },
@@ -83,11 +89,22 @@ export const meshidp = (name: string, { rows = 0, crowded = false, binary = fals
         },
         { src: ['*@example.com'], dst: ['client:app'], app: { authorize: [{ scopes: ['openid', 'email'], consent: 'never' }] } },
         { src: ['client:api'], dst: ['resource:api'], app: { introspect: [{}] } },
+        { src: ['client:gateway'], dst: ['resource:api'], app: { client_credentials: [{ scopes: ['read'] }] } },
+        {
+          src: ['*@example.com'],
+          dst: ['resource:gateway'],
+          app: { authorize: [{ scopes: ['call'], clients: ['client:app'], consent: 'never' }] },
+        },
+        {
+          src: ['*@example.com'],
+          dst: ['resource:api'],
+          app: { exchange: [{ actors: ['client:gateway'], from: ['resource:gateway'], scopes: { read: ['call'] } }] },
+        },
       ],
     }
 
     await mkdir(files.secrets, { mode: 0o700 })
-    for (const [name, { client_secret }] of Object.entries({ app, api })) {
+    for (const [name, { client_secret }] of Object.entries({ app, api, gateway })) {
       await writeFile(join(files.secrets, name), client_secret, { mode: 0o600 })
     }
     await writeFile(files.policy, JSON.stringify(policy, null, 2))
@@ -109,6 +126,8 @@ export const meshidp = (name: string, { rows = 0, crowded = false, binary = fals
         scope: 'openid email read',
         resource: RESOURCE,
         introspection: { client: api, scope: 'read', resource: RESOURCE },
+        workload: { client: gateway, scope: 'read', resource: RESOURCE },
+        exchange: { client: gateway, shown: { scope: 'call', resource: GATEWAY }, resource: RESOURCE },
       },
       ...(rows > 0 && { fill: (progress) => fill(join(files.state, 'meshidp.db'), rows, RESOURCE, progress) }),
       async close() {

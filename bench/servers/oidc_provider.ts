@@ -32,7 +32,7 @@ const oidcProvider = (name: string, setup: string, database: string | null): Ser
           grant_types: ['authorization_code', 'refresh_token'],
           id_token_signed_response_alg: idTokenAlg,
         },
-        { ...api, redirect_uris: [], response_types: [], grant_types: [] },
+        { ...api, redirect_uris: [], response_types: [], grant_types: ['client_credentials'] },
       ],
     }
     const file = join(directory, 'settings.json')
@@ -49,6 +49,9 @@ const oidcProvider = (name: string, setup: string, database: string | null): Ser
         resource: 'urn:api:jwt',
         // It does not introspect its own JWTs, so it looks an opaque token up: the lighter work of the two.
         introspection: { client: api, scope: 'read', resource: 'urn:api:opaque' },
+        // A JWT of a workload it does not store, an opaque token it does: on disk it has to.
+        workload: { client: api, scope: 'read', resource: database === null ? 'urn:api:jwt' : 'urn:api:opaque' },
+        exchange: null, // it has none
       },
       close: async () => {},
     }

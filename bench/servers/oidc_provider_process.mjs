@@ -49,6 +49,7 @@ const provider = new Provider(settings.issuer, {
   interactions: { url: (_ctx, { uid }) => `/interaction/${uid}` },
   features: {
     devInteractions: { enabled: false },
+    clientCredentials: { enabled: true },
     introspection: { enabled: true, allowedPolicy: async () => true },
     registration: { enabled: true },
     registrationManagement: { enabled: true },

@@ -15,6 +15,10 @@ export type Profile = {
   resource: string
   /** Introspection: the client that asks, and the tokens that it asks about. */
   introspection: { client: Credentials; scope: string; resource: string }
+  /** Client credentials: a workload, and what it gets a token for (RFC 6749 §4.4). */
+  workload: { client: Credentials; scope: string; resource: string }
+  /** Token exchange: who swaps tokens of `shown` for those of `resource` (RFC 8693). Null where there is none: then it refreshes, which is less work. */
+  exchange: { client: Credentials; shown: { scope: string; resource: string }; resource: string } | null
 }
 
 /** A server made ready to be started any number of times; the first start may make keys and a database, and is not timed. */

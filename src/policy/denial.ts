@@ -43,13 +43,17 @@ const about: readonly [DenialReason, ReadonlySet<string>][] = [
   ['subject', new Set(['subject'])],
 ]
 
+/** Of an exchange: what no rule has is told before the scopes, which only mean something to whoever may exchange this token. */
+const exchangeOnly = ['actor', 'from', 'depth', 'subject']
+
 function reasonOf<R extends { grant: Grant }>(inquiry: Inquiry<R>): DenialReason {
   const rules = reached(inquiry)
   if (rules.length === 0) return 'no_grant'
   const conditions = Object.entries(inquiry.conditions)
   const lacking = rules.map((rule) => conditions.flatMap(([name, holds]) => (holds(rule) ? [] : name)))
-  const found = about.find(([, names]) => lacking.some((missing) => missing.length > 0 && missing.every((name) => names.has(name))))
-  return found?.[0] ?? 'scope'
+  const alone = about.find(([, names]) => lacking.some((missing) => missing.length > 0 && missing.every((name) => names.has(name))))
+  const always = exchangeOnly.find((name) => lacking.every((missing) => missing.includes(name)))
+  return alone?.[0] ?? about.find(([, names]) => always !== undefined && names.has(always))?.[0] ?? 'scope'
 }
 
 /** Who asks, as people call them. What asks for itself is a tagged node or a client. */
