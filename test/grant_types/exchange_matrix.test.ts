@@ -27,7 +27,7 @@ const shown = ['alice', 'bob', 'client:agent'].flatMap((subject) =>
 const clients = ['client:gateway', 'client:other']
 /** Of which client the `actor_token` is; null: there is none. */
 const actors = [null, 'own', 'client:agent'] as const
-const targets = ['resource:wiki', 'resource:notes', 'resource:gateway']
+const targets = ['resource:wiki', 'resource:notes']
 const edges = [['client:gateway'], ['client:gateway', 'client:agent'], ['client:agent']].flatMap((who) =>
   [['resource:gateway'], ['resource:wiki']].flatMap((from) =>
     [['group:eng'], ['client:agent'], ['alice@example.com']].flatMap((src) =>

@@ -5,6 +5,7 @@ import fc from 'fast-check'
 import { runAction } from '../../src/admin/actions.ts'
 import { policyClient } from '../support/example_policy.ts'
 import { claimsIn, exchange, hopUri, withChain } from '../support/exchange.ts'
+import type { TestClient } from '../support/person.ts'
 import { type Started, start, unhurried } from '../support/start.ts'
 
 const hops = 3
@@ -29,11 +30,12 @@ const edge: fc.Arbitrary<Edge> = fc.record({
   impersonate: fc.boolean(),
   refresh_token: fc.boolean(),
 })
-const edges = fc.array(edge, { minLength: 3, maxLength: 10 })
+const edges = fc.array(edge, { minLength: 6, maxLength: 14 })
 
 type Step =
   | { do: 'sign_in'; person: 'alice' | 'bob'; at: number }
-  | { do: 'exchange'; token: number; client: number; to: number; impersonate: boolean }
+  /** Along one of the edges that lead from that token; where there is none, or `wild`, wherever. */
+  | { do: 'exchange'; token: number; edge: number; wild: boolean; impersonate: boolean }
   | { do: 'revoke_token' | 'end' | 'revoke_subtree'; token: number }
   | { do: 'policy'; edges: Edge[] }
   | { do: 'wait'; seconds: number }
@@ -45,9 +47,9 @@ const step: fc.Arbitrary<Step> = fc.oneof(
     arbitrary: fc.record({
       do: fc.constant('exchange' as const),
       token: fc.nat(),
-      client: fc.nat(hops),
-      to: fc.nat(hops),
-      impersonate: fc.boolean(),
+      edge: fc.nat(),
+      wild: fc.nat(9).map((one) => one === 0),
+      impersonate: fc.nat(4).map((one) => one === 0),
     }),
   },
   { weight: 3, arbitrary: fc.record({ do: fc.constantFrom('revoke_token', 'end', 'revoke_subtree'), token: fc.nat() }) },
@@ -78,9 +80,13 @@ type Known = { text: string; at: number; parent: Known | null; depth: number; re
 const isDead = (token: Known, now: number): boolean =>
   token.revoked || token.ends <= now || (token.parent !== null && isDead({ ...token.parent, ends: Number.POSITIVE_INFINITY }, now))
 
-async function play(started: Started, steps: readonly Step[], first: readonly Edge[]): Promise<{ exchanged: number; dead: number }> {
+async function play(
+  started: Started,
+  software: TestClient,
+  steps: readonly Step[],
+  first: readonly Edge[],
+): Promise<{ exchanged: number; dead: number }> {
   const { ci, clock, daemon, setPolicy } = started
-  const software = await started.alice.register()
   let inForce = first
   assert.ok(setPolicy(policyOf(inForce)).ok)
   const known: Known[] = []
@@ -125,26 +131,29 @@ async function play(started: Started, steps: readonly Step[], first: readonly Ed
     } else if (step.do === 'exchange') {
       const parent = byIndex(step.token)
       if (!parent) continue
-      const form = { subject_token: parent.text, resource: hopUri(step.to), ...(step.impersonate && { impersonate: 'true' }) }
-      const answer = await exchange(ci, servers[step.client] as never, form)
+      const along = inForce.filter(({ from }) => from === parent.at)
+      const { actor: client, to } = (!step.wild && along[step.edge % Math.max(1, along.length)]) || {
+        actor: step.edge % 4,
+        to: (step.edge >> 2) % 4,
+      }
+      const form = { subject_token: parent.text, resource: hopUri(to), ...(step.impersonate && { impersonate: 'true' }) }
+      const answer = await exchange(ci, servers[client] as never, form)
       if (answer.status !== 200) {
         assert.match(String(answer.json().error), /^invalid_(request|scope)$/)
         continue
       }
       const { access_token, expires_in, scope } = answer.json() as { access_token: string; expires_in: number; scope: string }
       assert.equal(isDead(parent, clock.now()), false, 'a dead token was exchanged')
-      const gives = inForce.filter(
-        ({ from, to, actor, max_depth }) => from === parent.at && to === step.to && actor === step.client && max_depth > parent.depth,
-      )
+      const gives = inForce.filter((one) => one.from === parent.at && one.to === to && one.actor === client && one.max_depth > parent.depth)
       assert.ok(
         gives.some(({ impersonate }) => impersonate || !step.impersonate),
         'an exchange that no edge gives',
       )
-      assert.equal(scope, `hop-${step.to}:use`)
+      assert.equal(scope, `hop-${to}:use`)
       const claims = claimsIn(access_token) as { sub: string; exp: number }
       assert.equal(claims.sub, claimsIn(parent.text).sub)
       assert.ok(claims.exp <= Number(claimsIn(parent.text).exp), 'a token outlives the one that it was exchanged for')
-      known.push({ text: access_token, at: step.to, parent, depth: parent.depth + 1, revoked: false, ends: clock.now() + expires_in })
+      known.push({ text: access_token, at: to, parent, depth: parent.depth + 1, revoked: false, ends: clock.now() + expires_in })
       exchanged++
     } else if (step.do === 'policy') {
       inForce = step.edges
@@ -172,10 +181,11 @@ async function play(started: Started, steps: readonly Step[], first: readonly Ed
 
 test('Over random policies, exchanges and revocations: no token is alive whose ancestor is revoked, and none has a scope that neither its parent nor an edge gave', async (t) => {
   const started = await start(t, { policy: policyOf([]), config: { limits: unhurried } })
+  const software = await started.alice.register()
   const sum = { runs: 0, exchanged: 0, dead: 0 }
   await fc.assert(
     fc.asyncProperty(edges, fc.array(step, { minLength: 15, maxLength: 40, size: 'max' }), async (first, steps) => {
-      const { exchanged, dead } = await play(started, [{ do: 'sign_in', person: 'alice', at: 0 }, ...steps], first)
+      const { exchanged, dead } = await play(started, software, [{ do: 'sign_in', person: 'alice', at: 0 }, ...steps], first)
       sum.runs++
       sum.exchanged += exchanged
       sum.dead += dead
