@@ -1,19 +1,25 @@
 /** A node on which nothing was set up yet: meshidp finds what it needs, or says which command is missing; each command is run as it was said. */
 import assert from 'node:assert/strict'
 import { execFile, spawnSync } from 'node:child_process'
+import { X509Certificate } from 'node:crypto'
+import { once } from 'node:events'
 import { chmodSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import { promisify } from 'node:util'
 import type { ConfigInput } from '../../src/config.ts'
+import { type Pair, validBetween, validFor } from '../support/certificate.ts'
 import { eventually } from '../support/eventually.ts'
 import { personBy } from '../support/person.ts'
 import { meshidp, program, type Running } from '../support/program.ts'
 import { temporaryDirectory } from '../support/start.ts'
+import { connectedTo, shownAt } from '../support/tls_node.ts'
 import { binaries } from './binaries.ts'
-import { type Machine, mesh } from './mesh.ts'
+import { layCertificate, type Machine, mesh } from './mesh.ts'
 import { document, policy, whoIn, wiki } from './provider.ts'
 import { atUsualPlace, noServices } from './usual_place.ts'
+
+const fingerprint = ({ cert }: Pair) => new X509Certificate(cert).fingerprint256
 
 /** Runs a command of Tailscale as it was said, with what only this lab needs behind it. */
 async function runs(command: string, ...more: readonly string[]): Promise<void> {
@@ -99,6 +105,26 @@ test('a fresh node', async (t) => {
     assert.equal(found.get('issuer_name'), 'well: idp.mesh.test, as this node.')
     assert.match(found.get('certificate') ?? '', /^well: tailscaled gives it; good for \d+ more days/)
     assert.match(found.get('sign_in') ?? '', /^well: /)
+    await daemon.end()
+  })
+
+  await t.test('a certificate that tailscaled has renewed is served without a restart, and who is connected stays so', async () => {
+    const minute = 60_000
+    // It is asked for after a hundredth of its life.
+    const short = validBetween(new Date(Date.now() - minute), new Date(Date.now() + 4 * minute), idp.host)
+    const lay = (pair: Pair) => layCertificate(dirname(idp.socket), idp.host, pair)
+    const shown = () => shownAt(443, { servername: idp.host })
+    lay(short)
+    const { daemon, issuer } = await node.serves()
+    assert.equal(await shown(), fingerprint(short))
+    const kept = await connectedTo(443, { servername: idp.host })
+    const fresh = validFor(90, idp.host)
+    lay(fresh)
+    await eventually('it is served', async () => (await shown()) === fingerprint(fresh))
+    const answer = once(kept, 'data')
+    kept.write(`GET /healthz HTTP/1.1\r\nHost: ${new URL(issuer).host}\r\n\r\n`)
+    assert.match(String(await answer), /^HTTP\/1\.1 200 /)
+    kept.destroy()
     await daemon.end()
   })
 

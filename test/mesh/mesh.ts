@@ -139,8 +139,8 @@ async function ended(child: ChildProcess): Promise<void> {
 }
 
 /** Puts a certificate where the tailscaled with this folder finds it, as if it had got it from somewhere. */
-export function layCertificate(directory: string, host: string): Machine['certificate'] {
-  const [folder, { cert, key }] = [join(directory, 'certs'), validFor(90, host)]
+export function layCertificate(directory: string, host: string, { cert, key } = validFor(90, host)): Machine['certificate'] {
+  const folder = join(directory, 'certs')
   const files = { cert: join(folder, `${host}.crt`), key: join(folder, `${host}.key`) }
   mkdirSync(folder, { recursive: true, mode: 0o700 })
   writeFileSync(files.cert, cert)

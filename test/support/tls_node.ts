@@ -124,8 +124,8 @@ export function connectedTo(port: number, more: ConnectionOptions = {}): Promise
 }
 
 /** SHA-256 of the certificate that a new connection is shown. */
-export async function shownAt(port: number): Promise<string> {
-  const socket = await connectedTo(port)
+export async function shownAt(port: number, more: ConnectionOptions = {}): Promise<string> {
+  const socket = await connectedTo(port, more)
   const { fingerprint256 } = socket.getPeerX509Certificate() ?? { fingerprint256: '' }
   socket.destroy()
   return fingerprint256
