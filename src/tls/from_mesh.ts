@@ -34,11 +34,16 @@ export type MeshCertificates = { name: string; api: LocalApi; now: () => number;
 /** The certificate of this node, renewed as long as it is not closed. Throws CertificateError where there is none, and nothing will change that by itself. */
 export async function certificateFromMesh({ name, api, now, log }: MeshCertificates): Promise<Certificates> {
   const held = holdCertificate({ name, source: 'mesh', now, log })
+  let last = 0
   let next = 0
   let failures = 0
   let asking: Promise<void> | null = null
 
+  /** Also after the clock was set back: what was planned by the one that was ahead may be years away. */
+  const isDue = () => now() >= next || now() < last
+
   async function ask(): Promise<void> {
+    last = now()
     try {
       let found = await fetchCertificate(api, name)
       held.adopt(found)
@@ -71,7 +76,7 @@ export async function certificateFromMesh({ name, api, now, log }: MeshCertifica
     throw error
   }
   const rounds = startRounds(lookEvery, async () => {
-    if (now() >= next) await once().catch(() => undefined) // `refuse` has said it
+    if (isDue()) await once().catch(() => undefined) // `refuse` has said it
   })
   return {
     ...held,

@@ -111,6 +111,20 @@ suite('the certificate of the mesh', { concurrency: true }, () => {
     await until(async () => (await shownAt(node.port)) === fingerprint(fresh))
   })
 
+  test('a clock that was a year ahead, and is set right, keeps nothing from being renewed', async (t) => {
+    const [old, fresh] = [pairAt(realNow()), pairAt(realNow())]
+    let pair = old
+    const node = await startTlsNode(t, { gives: () => pair })
+    await node.starting
+    const before = node.asked.length
+    node.clock.advance({ days: 365 })
+    await until(() => node.asked.length >= before + 2) // as it is, and told to renew
+    pair = fresh
+    node.clock.advance({ days: -365 })
+    await until(async () => (await shownAt(node.port)) === fingerprint(fresh))
+    assert.equal((await node.status()).ready, true)
+  })
+
   test('one that cannot be renewed stays, and everything says so; once it has ended, the daemon is not ready; it heals by itself', async (t) => {
     const pair = pairAt(realNow())
     const node = await startTlsNode(t, { gives: (least) => (least === null ? pair : { status: 500, text: 'acme: rate limited' }) })
