@@ -137,7 +137,7 @@ suite('policy apply --revoke', { concurrency: true }, () => {
       delete policy.resources['resource:wiki']
       for (const grant of policy.grants)
         if (grant.dst) grant.dst = grant.dst.filter((name) => !['client:grafana', 'resource:wiki'].includes(name))
-      policy.grants.splice(0, policy.grants.length, ...policy.grants.filter(({ dst }) => dst === undefined || dst.length > 0))
+      policy.grants = policy.grants.filter(({ dst, app }) => (dst === undefined || dst.length > 0) && !app.exchange)
       for (const { app } of policy.grants)
         for (const one of app.authorize ?? []) one.scopes = (one.scopes as string[]).filter((scope) => !scope.startsWith('wiki'))
     })

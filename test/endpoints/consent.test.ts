@@ -372,7 +372,7 @@ test("an approval is judged on today's policy: what is no longer given is left o
   assert.ok(
     started.setPolicy(
       changedPolicy((policy) => {
-        policy.resources = { 'resource:notes': policy.resources['resource:notes'] ?? {} }
+        delete policy.resources['resource:wiki']
         policy.grants = policy.grants.filter(({ dst }) => !dst?.includes('resource:wiki'))
       }),
     ).ok,

@@ -27,7 +27,7 @@ test('RFC 8414 §2, OpenID Connect Discovery §3: the document says what there i
     userinfo_endpoint: `${issuer}/userinfo`,
     end_session_endpoint: `${issuer}/end_session`,
     jwks_uri: `${issuer}/jwks`,
-    scopes_supported: ['openid', 'profile', 'email', 'groups', 'offline_access', 'wiki:read', 'wiki:write', 'notes:read'],
+    scopes_supported: ['openid', 'profile', 'email', 'groups', 'offline_access', 'wiki:read', 'wiki:write', 'notes:read', 'tools:call'],
     response_types_supported: ['code'],
     response_modes_supported: ['query', 'form_post'],
     grant_types_supported: ['authorization_code', 'refresh_token', 'client_credentials', 'urn:ietf:params:oauth:grant-type:token-exchange'],

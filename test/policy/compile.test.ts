@@ -14,7 +14,7 @@ test('the example policy compiles without a warning', () => {
   assert.ok(compiled.ok, JSON.stringify(compiled))
   assert.deepEqual(compiled.policy.warnings, [])
   assert.equal(compiled.policy.hash, hash('sha256', example))
-  assert.deepEqual([...compiled.policy.clients.keys()], ['client:grafana', 'client:wiki-server', 'client:notes-server'])
+  assert.deepEqual([...compiled.policy.clients.keys()], ['client:grafana', 'client:wiki-server', 'client:notes-server', 'client:gateway'])
 })
 
 test('what a resource and a client leave out gets its default', () => {
