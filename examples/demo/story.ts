@@ -8,7 +8,7 @@ import { inMemory, type Storage } from '../client/oauth_provider.ts'
 import { startMcpServer } from '../mcp-server/server.ts'
 import { sentenceOf } from '../said.ts'
 import { type DaemonProcess, daemonProcess } from './daemon_process.ts'
-import { examplePolicyAt, examplePorts, type Ports, uriAt } from './example_policy.ts'
+import { examplePolicyAt, examplePorts, type Ports, portsFrom, uriAt } from './example_policy.ts'
 import { freePorts, isFree } from './free_ports.ts'
 import { type Exchange, type Machine, machineAt } from './from_address.ts'
 import type { Narrate } from './narrate.ts'
@@ -94,8 +94,7 @@ async function setStage(narrate: Narrate, ends: Stage['ends'], program?: readonl
 async function resourcePorts(): Promise<Ports> {
   const free = await Promise.all(Object.values(examplePorts).map(isFree))
   if (free.every(Boolean)) return examplePorts
-  const wiki = await freePorts(2)
-  return { wiki, notes: wiki + 1 }
+  return portsFrom(await freePorts(3))
 }
 
 /** A machine of the mesh, whose requests to the authorization server and refusals are told. */

@@ -1,7 +1,7 @@
 /** What the authorization server says of itself (RFC 8414), asked when it is first needed, so that it may start after this server. */
 import { Outage } from './outage.ts'
 
-export type AuthorizationServer = { issuer: string; jwks_uri: string; introspection_endpoint: string }
+export type AuthorizationServer = { issuer: string; jwks_uri: string; introspection_endpoint: string; token_endpoint: string }
 
 export const patience = 5000
 

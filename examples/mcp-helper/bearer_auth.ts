@@ -6,7 +6,7 @@ import { InsufficientScopeError, InvalidTokenError } from '@modelcontextprotocol
 import type { OAuthTokenVerifier } from '@modelcontextprotocol/sdk/server/auth/provider.js'
 import type { AuthInfo } from '@modelcontextprotocol/sdk/server/auth/types.js'
 import type { RequestHandler } from 'express'
-import { Outage } from './outage.ts'
+import { answerOutage, Outage } from './outage.ts'
 
 declare module 'express-serve-static-core' {
   interface Request {
@@ -46,10 +46,7 @@ export const bearerAuth =
       if (error instanceof InsufficientScopeError) return void challenge(403, error.toResponseObject() as Record<string, string>)
       if (!(error instanceof Outage)) throw error
       onOutage(error)
-      return void response.status(503).set('Retry-After', '5').json({
-        error: 'temporarily_unavailable',
-        error_description: 'Access tokens cannot be checked just now. Try again.',
-      })
+      return answerOutage(response, 'Access tokens cannot be checked just now. Try again.')
     }
     next()
   }

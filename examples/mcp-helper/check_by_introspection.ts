@@ -6,10 +6,17 @@ import type { AuthInfo } from '@modelcontextprotocol/sdk/server/auth/types.js'
 import { metadataOf, patience } from './authorization_server.ts'
 import { Outage } from './outage.ts'
 
-/** Without a secret the machine that this server runs on is its credential (`node` in the policy): it then names itself, and nothing else. */
-export type Credentials = { client_id: string; client_secret?: string }
+/** Without secret and proof the machine that this server runs on is its credential (`node` in the policy): it then names itself, and nothing else. */
+export type Credentials = {
+  client_id: string
+  client_secret?: string
+  /** Parameters that prove the client in place of a secret, made anew for each request: a client assertion. */
+  proof?: () => Promise<Record<string, string>>
+  /** By which way the authorization server is asked; default: the global one. */
+  fetch?: (url: string, init: RequestInit) => Promise<Response>
+}
 
-type Introspection = { active: boolean; aud?: string; exp?: number; sub?: string; client_id?: string; scope?: string }
+type Introspection = { active: boolean; aud?: string; exp?: number; sub?: string; client_id?: string; scope?: string; act?: object }
 type Kept = { until: number; answer: Promise<Introspection> }
 
 const mostKept = 1000
@@ -32,14 +39,16 @@ export function checkByIntrospection({
   now: () => number
 }): OAuthTokenVerifier {
   const metadata = metadataOf(issuer)
-  const { client_id, client_secret: secret } = credentials
+  const { client_id, client_secret: secret, proof, fetch = globalThis.fetch } = credentials
   const kept = new Map<string, Kept>()
 
   async function ask(token: string): Promise<Introspection> {
-    const response = await fetch((await metadata()).introspection_endpoint, {
+    const { introspection_endpoint } = await metadata()
+    const named = secret === undefined && { client_id, ...(await proof?.()) }
+    const response = await fetch(introspection_endpoint, {
       method: 'POST',
       headers: secret === undefined ? {} : { authorization: basic(client_id, secret) },
-      body: new URLSearchParams({ token, token_type_hint: 'access_token', ...(secret === undefined && { client_id }) }),
+      body: new URLSearchParams({ token, token_type_hint: 'access_token', ...named }),
       redirect: 'error',
       signal: AbortSignal.timeout(patience),
     }).catch((cause) => {
@@ -64,10 +73,10 @@ export function checkByIntrospection({
 
   return {
     async verifyAccessToken(token): Promise<AuthInfo> {
-      const { active, aud, exp = 0, sub, client_id = '', scope = '' } = await askedLately(token)
+      const { active, aud, exp = 0, sub, client_id = '', scope = '', act } = await askedLately(token)
       if (!active || exp <= now()) throw new InvalidTokenError('This access token has ended, or it is not known.')
       if (aud !== resource) throw new InvalidTokenError('This access token is for another server.')
-      return { token, clientId: client_id, scopes: scope.split(' '), expiresAt: exp, resource: new URL(resource), extra: { sub } }
+      return { token, clientId: client_id, scopes: scope.split(' '), expiresAt: exp, resource: new URL(resource), extra: { sub, act } }
     },
   }
 }

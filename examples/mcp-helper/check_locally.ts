@@ -46,7 +46,7 @@ export function checkLocally({ issuer, resource, now }: { issuer: string; resour
         scopes: String(payload.scope ?? '').split(' '),
         expiresAt: Number(payload.exp),
         resource: new URL(resource),
-        extra: { sub: payload.sub },
+        extra: { sub: payload.sub, act: payload.act },
       }
     },
   }

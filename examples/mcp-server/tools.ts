@@ -16,8 +16,12 @@ export const scopesFor = (tool: string, scope: string): readonly string[] => (to
 /** One MCP server; a stateless transport wants a fresh one for each request. */
 export function createTools(name: string): McpServer {
   const server = new McpServer({ name, version: '1.0.0' })
-  server.registerTool('whoami', { description: 'Who you are here, by your access token' }, ({ authInfo }) =>
-    text(JSON.stringify({ sub: authInfo?.extra?.sub, client_id: authInfo?.clientId, scopes: authInfo?.scopes })),
+  // `act`, where others act for whom the token is for: the nearest first (RFC 8693 §4.1).
+  server.registerTool(
+    'whoami',
+    { description: 'Who you are here, by your access token' },
+    ({ authInfo: { extra, clientId, scopes } = {} }) =>
+      text(JSON.stringify({ sub: extra?.sub, client_id: clientId, scopes, act: extra?.act })),
   )
   server.registerTool(
     'read_page',

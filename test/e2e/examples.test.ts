@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { type TestContext, test } from 'node:test'
 import { fileURLToPath } from 'node:url'
-import { examplePolicyAt, uriAt } from '../../examples/demo/example_policy.ts'
+import { examplePolicyAt, portsFrom, uriAt } from '../../examples/demo/example_policy.ts'
 import { freePorts } from '../../examples/demo/free_ports.ts'
 import { signIn } from '../../examples/demo/person.ts'
 import { start, temporaryDirectory } from '../support/start.ts'
@@ -20,8 +20,7 @@ function run(t: TestContext, example: string, args: string[]) {
 }
 
 test('the example server and the example client run from the command line, and the second run needs no browser', async (t) => {
-  const wiki = await freePorts(2)
-  const ports = { wiki, notes: wiki + 1 }
+  const ports = portsFrom(await freePorts(3))
   const { issuer, config } = await start(t, { policy: examplePolicyAt(ports) })
   const notes = uriAt(ports.notes)
   const secret = [

@@ -2,28 +2,8 @@ import assert from 'node:assert/strict'
 import { type TestContext, test } from 'node:test'
 import { freePorts } from '../../examples/demo/free_ports.ts'
 import { startMcpServer } from '../../examples/mcp-server/server.ts'
+import { call } from './call.ts'
 import { startWithServers } from './servers.ts'
-
-type Called = { status: number; challenge: string; retryAfter: string | null; body: Record<string, unknown> }
-
-/** Calls a tool as the plainest of clients. */
-async function call(url: string, token?: string, name = 'whoami', input: object = {}): Promise<Called> {
-  const response = await fetch(url, {
-    method: 'POST',
-    headers: {
-      'content-type': 'application/json',
-      accept: 'application/json, text/event-stream',
-      ...(token !== undefined && { authorization: `Bearer ${token}` }),
-    },
-    body: JSON.stringify({ jsonrpc: '2.0', id: 1, method: 'tools/call', params: { name, arguments: input } }),
-  })
-  return {
-    status: response.status,
-    challenge: response.headers.get('www-authenticate') ?? '',
-    retryAfter: response.headers.get('retry-after'),
-    body: (await response.json()) as Record<string, unknown>,
-  }
-}
 
 /** Alice's tokens for the wiki and the notes. */
 async function withTokens(t: TestContext) {

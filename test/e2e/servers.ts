@@ -1,15 +1,24 @@
 /** A real daemon with the two MCP servers of the example policy behind it, all on free ports and one clock. */
 import type { TestContext } from 'node:test'
-import { examplePolicyAt, uriAt } from '../../examples/demo/example_policy.ts'
+import { examplePolicyAt, portsFrom, uriAt } from '../../examples/demo/example_policy.ts'
 import { freePorts } from '../../examples/demo/free_ports.ts'
 import { type Machine, machineAt } from '../../examples/demo/from_address.ts'
+import type { RunningMcpServer } from '../../examples/mcp-server/serve_mcp.ts'
 import { startMcpServer } from '../../examples/mcp-server/server.ts'
 import { policyClient } from '../support/example_policy.ts'
 import { executable } from '../support/executable.ts'
 import { startHttpsSite } from '../support/https_site.ts'
 import { type Started, type StartOptions, start } from '../support/start.ts'
 
-export type WithServers = { started: Started; wiki: string; notes: string; outages: Error[] }
+export type WithServers = {
+  started: Started
+  wiki: string
+  notes: string
+  /** Where a gateway would be; none is started. */
+  gateway: string
+  servers: readonly RunningMcpServer[]
+  outages: Error[]
+}
 
 type Options = Omit<StartOptions, 'policy'> & {
   /** Changes the policy's text. */
@@ -18,8 +27,7 @@ type Options = Omit<StartOptions, 'policy'> & {
 
 /** The wiki verifies signatures itself, the notes ask about each token; all of it ends with the test. */
 export async function startWithServers(t: TestContext, { policy = (text) => text, ...options }: Options = {}): Promise<WithServers> {
-  const wiki = await freePorts(2)
-  const ports = { wiki, notes: wiki + 1 }
+  const ports = portsFrom(await freePorts(3))
   const started = await start(t, { ...options, policy: policy(examplePolicyAt(ports)) })
   const outages: Error[] = []
   const common = { issuer: started.issuer, now: started.clock.now, onOutage: (error: Error) => void outages.push(error) }
@@ -33,7 +41,7 @@ export async function startWithServers(t: TestContext, { policy = (text) => text
     }),
   ]
   t.after(() => Promise.all(servers.map((server) => server.close())))
-  return { started, wiki: uriAt(ports.wiki), notes: uriAt(ports.notes), outages }
+  return { started, wiki: uriAt(ports.wiki), notes: uriAt(ports.notes), gateway: uriAt(ports.gateway), servers, outages }
 }
 
 /** Alice's browser, on her laptop. */
