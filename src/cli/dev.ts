@@ -115,24 +115,35 @@ export async function startDevelopment({
 /** How a command is told of this daemon; from a checkout it finds the one in its default place by itself. */
 const told = (configFile: string) => (configFile === resolve(developmentDirectory, configName) ? '' : ` --config ${configFile}`)
 
-const welcome = ({ config: { issuer, secrets_directory, policy_file }, configFile, mesh }: Development) => `
+/** What to type in another terminal, and what for. */
+function tries({ config: { issuer }, configFile }: Development): [what: string, ...type: string[]][] {
+  const program = runsFromSources ? 'npm run -s meshidp --' : 'meshidp'
+  return [
+    ...(runsFromSources ? [['the whole story, with a real MCP client and server', 'npm run demo'] as [string, string]] : []),
+    ['be bob, from the command line: his laptop is 127.0.0.3', `curl --interface 127.0.0.3 ${issuer}/`],
+    [
+      'register software as mallory, be refused, and read why',
+      `curl --interface 127.0.0.5 ${issuer}/register --json '{"redirect_uris":["http://127.0.0.1/cb"]}'`,
+      `${program} decisions list${told(configFile)}`,
+    ],
+  ]
+}
+
+const numbered = ([what, ...type]: readonly string[], index: number) =>
+  [`  ${index + 1}. ${what}`, ...type.map((line) => `       ${line}`)].join('\n')
+
+const welcome = (development: Development) => `
   meshidp, on a development mesh of this computer only
 
-  issuer       ${issuer}
-  open         ${issuer}/         who you are to it
-               ${mesh.page}          be somebody else: alice, bob, carol, mallory
+  issuer       ${development.config.issuer}
+  open         ${development.config.issuer}/         who you are to it
+               ${development.mesh.page}          be somebody else: alice, bob, carol, mallory
 
-  Three things to try, in another terminal:
-  1. the whole story, with a real MCP client and server
-       npm run demo
-  2. be bob, from the command line: his laptop is 127.0.0.3
-       curl --interface 127.0.0.3 ${issuer}/
-  3. register software as mallory, be refused, and read why
-       curl --interface 127.0.0.5 ${issuer}/register --json '{"redirect_uris":["http://127.0.0.1/cb"]}'
-       npm run -s meshidp -- decisions list${told(configFile)}
+  Things to try, in another terminal:
+${tries(development).map(numbered).join('\n')}
 
-  The policy is ${relative('', policy_file)}; edit it: it is loaded as soon as it is saved.
-  Secrets of its clients are in ${secrets_directory}. Stop with Ctrl-C; tokens outlive it.
+  The policy is ${relative('', development.config.policy_file)}; edit it: it is loaded as soon as it is saved.
+  Secrets of its clients are in ${development.config.secrets_directory}. Stop with Ctrl-C; tokens outlive it.
 `
 
 /** What the machine does not let us have, in words: a port, a folder, a file. */
