@@ -26,6 +26,7 @@ import { countedEngine } from './observe/watched.ts'
 import { createPolicyInForce, type ReloadResult } from './policy_file/in_force.ts'
 import { watchFile } from './policy_file/watch.ts'
 import { startRounds } from './rounds.ts'
+import { startSelfCheck } from './self_check.ts'
 import { openState } from './state.ts'
 import { createStore } from './store/index.ts'
 import { setMeta } from './store/meta.ts'
@@ -124,6 +125,8 @@ export async function startDaemon({
     const allow = (url: string) =>
       deps.policy().clients.has(url) || [...deps.policy().clients.values()].some(({ jwks_uri }) => jwks_uri === url)
     let listeners: Listeners | null = null
+    const selfCheck = startSelfCheck({ store, log })
+    closers.push(selfCheck.stop)
     const deps: Deps = {
       config,
       now,
@@ -142,6 +145,8 @@ export async function startDaemon({
       recent: nothingRecent(),
       perPrincipal: createRateLimit(config.limits.per_principal, () => performance.now()),
       policyState: policy.state,
+      troubles: selfCheck.troubles,
+      isClockSure: selfCheck.isClockSure,
       unheard: () => listeners?.unheard() ?? null,
       certificate: () => certificates?.state() ?? null,
       policy: policy.current,

@@ -55,6 +55,9 @@ export type PolicyProblem = {
   source: PolicySource
 }
 
+/** Something that is not as it must be. `brief` is for anybody who asks, `sentence` for whoever runs the daemon. */
+export type Trouble = { name: 'store' | 'descriptors'; brief: string; sentence: string }
+
 export type Deps = {
   config: LiveConfig
   /** Seconds since the epoch, whole. */
@@ -81,6 +84,10 @@ export type Deps = {
   /** How often one person or tagged node may ask for something that writes, wherever they ask from. */
   perPrincipal: { take: (key: string) => number }
   policyState: () => PolicyState
+  /** What keeps the daemon from its work now, as it has noticed itself. */
+  troubles: () => readonly Trouble[]
+  /** False for a while after the clock was set: what cannot be undone waits until then. */
+  isClockSure: () => boolean
   /** Where this node can be reached and nobody listens, in a sentence that says what to do; null where all is well. */
   unheard: () => string | null
   /** How it stands with the certificate; null where plain http is spoken. */

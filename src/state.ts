@@ -8,7 +8,7 @@ import { createStore, type Store } from './store/index.ts'
 import { lockState } from './store/lock.ts'
 import { setMeta } from './store/meta.ts'
 import { migrations } from './store/migrations/index.ts'
-import { openSqlite } from './store/sqlite.ts'
+import { openSqlite, refusedBy } from './store/sqlite.ts'
 
 export type State = { store: Store; keys: Keyring; close: () => Promise<void> }
 
@@ -24,12 +24,12 @@ export async function openState(
   config: Config,
   { now, randomBytes, credentials }: { now: () => number; randomBytes: (size: number) => Buffer; credentials: string | undefined },
 ): Promise<State> {
-  const lock = lockState(config.state_directory)
-  const closers: (() => Promise<void> | void)[] = [lock.release]
+  const closers: (() => Promise<void> | void)[] = []
   const close = async () => {
     for (const one of closers.splice(0).reverse()) await one()
   }
   try {
+    closers.push(lockState(config.state_directory).release)
     finishSwap(config.state_directory)
     const engine = await openSqlite(join(config.state_directory, 'meshidp.db'), { migrations, now: now() })
     closers.push(engine.close)
@@ -38,7 +38,7 @@ export async function openState(
     return { store, keys, close }
   } catch (error) {
     await close()
-    throw error
+    throw refusedBy(config.state_directory, error)
   }
 }
 

@@ -56,6 +56,7 @@ const wiring = [
   'main',
   'policy_file',
   'rounds',
+  'self_check',
   'state',
   'sweep',
   'systemd',

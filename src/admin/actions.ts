@@ -91,7 +91,13 @@ export const actions = new Map<string, Action>([
       const mesh = live.identity.status()
       const certificate = live.certificate()
       return {
-        ready: mesh.running && policy.problem === null && live.unheard() === null && isServable(certificate, live.now()),
+        ready:
+          mesh.running &&
+          policy.problem === null &&
+          live.unheard() === null &&
+          live.troubles().length === 0 &&
+          isServable(certificate, live.now()),
+        troubles: live.troubles().map(({ sentence }) => sentence),
         issuer: live.config.issuer,
         listening: live.addresses(),
         unheard: live.unheard(),

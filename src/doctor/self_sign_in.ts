@@ -104,6 +104,8 @@ function depsOf(config: LiveConfig, { store, keys, now, randomBytes }: Own): Dep
     jwts: createJwts(keys),
     recent: nothingRecent(),
     perPrincipal: { take: () => 0 },
+    troubles: () => [],
+    isClockSure: () => true,
     unheard: () => null,
     certificate: () => null,
     policyState: () => ({ file: '', hash: policy.hash, source: policy.source, loaded_at: policy.loaded_at, problem: null }),

@@ -12,7 +12,7 @@ export const healthz: Endpoint = {
 }
 
 /**
- * Whether it can do its work: the mesh is Running, the store can be read, the last policy was good, the certificate has not ended. Which policy is in force,
+ * Whether it can do its work: the mesh is Running, the store can be read and written to, the last policy was good, the certificate has not ended. Which policy is in force,
  * and for how long the certificate is good, stand beside it.
  */
 export const readyz: Endpoint = {
@@ -22,19 +22,23 @@ export const readyz: Endpoint = {
   async handle(deps) {
     const { hash, source, loaded_at, problem } = deps.policyState()
     const mesh = deps.identity.status()
+    const troubles = new Map(deps.troubles().map(({ name, brief }) => [name, brief]))
     const store = await deps.store.meta.find('tailnet').then(
-      () => 'ok',
-      () => 'cannot be read',
+      () => troubles.get('store') ?? 'ok',
+      () => troubles.get('store') ?? 'cannot be read',
     )
+    const descriptors = troubles.get('descriptors')
     const unheard = deps.unheard()
     const certificate = deps.certificate()
     const now = deps.now()
-    const ready = mesh.running && store === 'ok' && problem === null && unheard === null && isServable(certificate, now)
+    const ready =
+      mesh.running && store === 'ok' && descriptors === undefined && problem === null && unheard === null && isServable(certificate, now)
     return json(
       {
         ready,
         mesh: mesh.state,
         store,
+        ...(descriptors !== undefined && { descriptors }),
         ...(unheard !== null && { listening: 'an address of this node is not listened on' }),
         ...(certificate && {
           certificate: { days_left: daysLeft(certificate, now), ...(certificate.problem && { problem: 'no newer one could be had' }) },

@@ -10,6 +10,15 @@ export type Params = Readonly<Record<string, Value>>
 /** One statement of a commit. With `expect`, the commit stands only if exactly so many rows were changed. */
 export type Write = { sql: string; params: Params; expect?: number }
 
+export type Trouble = {
+  /** For anybody who asks how the daemon is: nothing of the machine's. */
+  brief: string
+  /** For whoever runs it: what is wrong, and what to do. */
+  sentence: string
+  /** Whether nothing may be read either. */
+  unreadable: boolean
+}
+
 export interface Engine {
   /** The first row, or undefined. Rejects with `Unavailable` when the database cannot be read. */
   get<Row>(sql: string, params: Params): Promise<Row | undefined>
@@ -21,6 +30,10 @@ export interface Engine {
    * to one that is not (unique and foreign keys, which are never deferred); with `Unavailable` when the disk fails or too many wait.
    */
   commit(writes: readonly Write[]): Promise<void>
+  /** What keeps it from its work, as far as it has met it; null where all is well. Reads go on unless it says `unreadable`. */
+  trouble(): Trouble | null
+  /** Looks for trouble, and whether what there was is over: where the last commit failed, another is tried. To be called every few seconds. */
+  examine(): void
   /** Finishes what is in flight and closes. Afterwards everything rejects with `Unavailable`. */
   close(): Promise<void>
 }

@@ -14,6 +14,7 @@ import { type Engine, GuardFailed, type Params, type Write } from './engine.ts'
 import { type Migration, migrate } from './migrate.ts'
 import { createPrivate } from './private_file.ts'
 import { StoreRefused } from './refused.ts'
+import { createTroubleOf } from './trouble.ts'
 
 export type SqliteOptions = {
   /** All of the program's; without, the schema is left as it is. */
@@ -41,11 +42,11 @@ const CHECKED = 64 * 1024 * 1024
 const outages = new Map([
   ['SQLITE_BUSY', 'The database is locked by another program.'],
   ['SQLITE_CANTOPEN', 'The database cannot be opened.'],
-  ['SQLITE_CORRUPT', 'The database is damaged. Stop the daemon and restore a backup.'],
+  ['SQLITE_CORRUPT', 'The database is damaged.'],
   ['SQLITE_FULL', 'The disk is full, nothing was saved.'],
   ['SQLITE_IOERR', 'The disk does not answer as it should, nothing was saved.'],
   ['SQLITE_NOMEM', 'There is no memory left, nothing was saved.'],
-  ['SQLITE_NOTADB', 'The database is damaged. Stop the daemon and restore a backup.'],
+  ['SQLITE_NOTADB', 'The database is damaged.'],
   ['SQLITE_PROTOCOL', 'The database is locked by another program.'],
   ['SQLITE_READONLY', 'The database cannot be written to, nothing was saved.'],
 ])
@@ -67,6 +68,7 @@ type Batch = { writes: readonly Write[]; since: number; resolve: () => void; rej
 export async function openSqlite(file: string, options: SqliteOptions = {}): Promise<Engine> {
   const { busyTimeout = 2000 } = options
   const db = await openDatabase(file, { ...options, busyTimeout })
+  const trouble = createTroubleOf(file)
   const prepared = statements(db)
   const [begin, commit, rollback] = [db.prepare('BEGIN IMMEDIATE'), db.prepare('COMMIT'), db.prepare('ROLLBACK')]
   const [savepoint, release, undo] = [db.prepare('SAVEPOINT batch'), db.prepare('RELEASE batch'), db.prepare('ROLLBACK TO batch')]
@@ -111,11 +113,13 @@ export async function openSqlite(file: string, options: SqliteOptions = {}): Pro
       else commit.run()
     } catch (error) {
       if (primaryCode(error) === 'SQLITE_BUSY' && !db.inTransaction) return waitForLock(group, error)
+      trouble.met(primaryCode(error), (error as Error).message)
       // The rollback may fail as the commit did; the next BEGIN then fails too, and its rollback tries again.
       if (db.inTransaction) attemptRollback()
       for (const { reject } of group) reject(unavailable(error))
       return true
     }
+    if (failed.size < group.length) trouble.wrote()
     for (const batch of group) failed.has(batch) ? batch.reject(failed.get(batch)) : batch.resolve()
     return true
   }
@@ -152,6 +156,16 @@ export async function openSqlite(file: string, options: SqliteOptions = {}): Pro
     return false
   }
 
+  /** Writes what is there already, a page of it. */
+  function attemptWrite(): void {
+    try {
+      db.pragma('user_version = 0')
+      trouble.wrote()
+    } catch (error) {
+      trouble.met(primaryCode(error), (error as Error).message)
+    }
+  }
+
   function attemptRollback(): void {
     try {
       rollback.run()
@@ -160,11 +174,13 @@ export async function openSqlite(file: string, options: SqliteOptions = {}): Pro
 
   function read<T>(sql: string, run: (statement: Statement) => T): T {
     if (closing) throw closed()
+    if (trouble.now()?.unreadable) throw new Unavailable('The database is damaged.')
     try {
       const statement = prepared(sql)
       if (!statement.readonly) throw new TypeError(`Only commit may write: ${sql}`)
       return run(statement)
     } catch (error) {
+      trouble.met(primaryCode(error), (error as Error).message)
       throw outages.has(primaryCode(error)) ? unavailable(error) : error
     }
   }
@@ -180,11 +196,19 @@ export async function openSqlite(file: string, options: SqliteOptions = {}): Pro
 
     commit(writes) {
       if (closing) return Promise.reject(closed())
+      const refusal = trouble.refusal()
+      if (refusal !== null) return Promise.reject(new Unavailable(refusal))
       if (waiting.length >= WAITING) return Promise.reject(new Unavailable('The database cannot keep up.', { retryAfter: 1 }))
       return new Promise((resolve, reject) => {
         waiting.push({ writes, since: performance.now(), resolve, reject })
         schedule()
       })
+    },
+
+    trouble: trouble.now,
+
+    examine() {
+      if (!closing) trouble.examine(() => attemptWrite())
     },
 
     close() {
@@ -257,6 +281,13 @@ function statements(db: Database.Database): (sql: string) => Statement {
     if (kept.size > PREPARED && oldest !== undefined) kept.delete(oldest)
     return made
   }
+}
+
+/** What the machine does not let us have at the start, as a StoreRefused with a sentence; anything else as it is. */
+export function refusedBy(directory: string, error: unknown): unknown {
+  const { syscall, message } = error as NodeJS.ErrnoException
+  const words = outages.get(primaryCode(error)) ?? (syscall === undefined ? undefined : `${message}.`)
+  return words === undefined ? error : new StoreRefused(`The state in ${directory} cannot be opened: ${words}`, error)
 }
 
 const code = (error: unknown) => String((error as { code?: unknown } | null)?.code ?? '')

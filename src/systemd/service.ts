@@ -16,6 +16,7 @@ function inWords({ deps, addresses }: Daemon): string {
   const listening = addresses()
   const certificate = deps.certificate()
   return [
+    ...deps.troubles().map(({ sentence }) => sentence),
     policyInWords(deps.policyState()),
     `${resources.size} resources, ${clients.size} clients.`,
     mesh.running ? `Mesh: ${mesh.name}.` : `Mesh: ${mesh.state}`,

@@ -41,6 +41,23 @@ suite('stop', { concurrency: true }, () => {
     assert.equal(existsSync(join(installation.directory, 'run', 'control.sock')), false)
   })
 
+  test('RFC 9112 §9.6: what comes on an open connection after SIGTERM is still answered, with Connection: close; a new one is refused', async (t) => {
+    const installation = await install(t)
+    const daemon = await installation.serve()
+    const alice = installation.at('127.0.0.2')
+    const before = await alice.send('/healthz')
+    assert.notEqual(before.headers.connection, 'close')
+    daemon.child.kill('SIGTERM')
+    await daemon.says(/stopping after SIGTERM/)
+    await until(async () => {
+      const { status, headers } = await alice.send('/healthz')
+      assert.equal(status, 200)
+      return headers.connection === 'close'
+    })
+    await assert.rejects(installation.at('127.0.0.3').send('/healthz'), { code: 'ECONNREFUSED' })
+    assert.equal((await daemon.ended).code, 0)
+  })
+
   test('a second daemon on the same state is refused in one line, with exit code 1, and the first one goes on', async (t) => {
     const installation = await install(t)
     await installation.serve()

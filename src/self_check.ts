@@ -1,0 +1,92 @@
+/** The daemon looks at itself every two seconds, so that somebody hears of what no request shows, or shows too late. */
+import { readdirSync, readFileSync } from 'node:fs'
+import { performance } from 'node:perf_hooks'
+import type { Deps, Trouble } from './deps.ts'
+import { inWords } from './http/duration.ts'
+import { type Rounds, startRounds } from './rounds.ts'
+
+export type SelfCheck = Rounds & {
+  /** What keeps the daemon from its work now. */
+  troubles: () => readonly Trouble[]
+  /** False for an hour after the clock was set: what cannot be undone, such as removing what has ended, waits until then. */
+  isClockSure: () => boolean
+}
+
+const everyMs = 2000
+/** A round that comes so much too late says that nothing else could be done meanwhile. */
+const lateMs = 1000
+/** Smaller steps than this are those of a clock that is kept right. */
+const jumpMs = 60_000
+const sureAfterMs = 3_600_000
+/** The share of the file descriptors in use from which it is said. */
+const nearly = 0.9
+
+const scarce = (words: string): Trouble => ({
+  name: 'descriptors',
+  brief: 'nearly all file descriptors are in use',
+  sentence: `${words}: connections beyond are closed unheard. Raise LimitNOFILE= (ulimit -n), or find out who opens so many (ss -tnp).`,
+})
+
+/** Of this process's file descriptors; null where there are enough, or where nobody tells. */
+function descriptors(): Trouble | null {
+  try {
+    const open = readdirSync('/proc/self/fd').length
+    const [, limit = 'unlimited'] = /^Max open files +(\S+)/m.exec(readFileSync('/proc/self/limits', 'utf8')) ?? []
+    return open >= nearly * (limit === 'unlimited' ? Number.POSITIVE_INFINITY : Number(limit))
+      ? scarce(`${open} of ${limit} file descriptors are in use`)
+      : null
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'EMFILE' ? scarce('All file descriptors are in use') : null
+  }
+}
+
+/**
+ * The clock is the machine's own, and is held against one that nobody sets. What is wrong is logged when it begins, and when it is over.
+ */
+export function startSelfCheck({ store, log }: Pick<Deps, 'store' | 'log'>): SelfCheck {
+  let few: Trouble | null = null
+  let told = new Map<Trouble['name'], string>()
+  let round = performance.now()
+  let wall = Date.now()
+  let setAt = Number.NEGATIVE_INFINITY
+
+  function troubles(): Trouble[] {
+    const trouble = store.engine.trouble()
+    return [...(trouble ? [{ name: 'store' as const, brief: trouble.brief, sentence: trouble.sentence }] : []), ...(few ? [few] : [])]
+  }
+
+  function tell(): void {
+    const now = troubles()
+    for (const { name, brief, sentence } of now) if (told.get(name) !== brief) log.error({ trouble: name }, `Not ready. ${sentence}`)
+    for (const name of told.keys())
+      if (!now.some((trouble) => trouble.name === name)) log.info({ trouble: name }, `${name}: all is well again`)
+    told = new Map(now.map(({ name, brief }) => [name, brief]))
+  }
+
+  function lookAtClocks(): void {
+    const [now, at] = [performance.now(), Date.now()]
+    const late = now - round - everyMs
+    if (late > lateMs)
+      log.warn(
+        { milliseconds: Math.round(late) },
+        `For ${inWords(Math.ceil(late / 1000))} nobody was answered: the event loop stood still.`,
+      )
+    const jump = at - wall - (now - round)
+    round = now
+    wall = at
+    if (Math.abs(jump) < jumpMs) return
+    setAt = now
+    log.warn(
+      { seconds: Math.round(jump / 1000) },
+      `The clock was set ${jump > 0 ? 'forward' : 'back'} by ${inWords(Math.round(Math.abs(jump) / 1000))}. Codes, tokens and keys end by the clock; in case that it is wrong, nothing is removed for an hour.`,
+    )
+  }
+
+  const rounds = startRounds(everyMs, async () => {
+    lookAtClocks()
+    store.engine.examine()
+    few = descriptors()
+    tell()
+  })
+  return { ...rounds, troubles, isClockSure: () => performance.now() - setAt >= sureAfterMs }
+}

@@ -1,0 +1,69 @@
+/** File systems of a test's own, that can be filled, frozen and broken; they go when the test ends. */
+import { execFileSync } from 'node:child_process'
+import { mkdtempSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { basename, join } from 'node:path'
+import type { TestContext } from 'node:test'
+import { temporaryDirectory } from '../support/start.ts'
+
+/** Why there can be none; false where there can. */
+export const unable = process.getuid?.() !== 0 && 'To mount a file system takes root.'
+
+const run = (command: string, ...args: string[]) => execFileSync(command, args, { stdio: ['ignore', 'pipe', 'pipe'], encoding: 'utf8' })
+
+/** An empty folder on which `mount` mounts something; unmounted, and gone, when the test ends. */
+function mounted(t: TestContext, mount: (folder: string) => void): string {
+  const folder = mkdtempSync(join(tmpdir(), 'meshidp-mount-'))
+  mount(folder)
+  t.after(() => {
+    run('umount', '--lazy', folder)
+    rmdirSync(folder)
+  })
+  return folder
+}
+
+/** A file system in memory of so many MiB. */
+export const inMemory = (t: TestContext, megabytes: number): string =>
+  mounted(t, (folder) => run('mount', '-t', 'tmpfs', '-o', `size=${megabytes}m,mode=700`, 'tmpfs', folder))
+
+/** Takes all the room that is left; gives it back when called. */
+export function filled(folder: string): () => void {
+  const file = join(folder, 'filler')
+  for (const size of ['1M', '4k'])
+    try {
+      run('dd', 'if=/dev/zero', `of=${file}`, `bs=${size}`, 'oflag=append', 'conv=notrunc')
+    } catch {} // no space left on device
+  return () => run('rm', file)
+}
+
+/** An ext4 file system of 32 MiB, as Debian mounts its root: read-only after an error. `breaks` is such an error; `mends` checks it, and mounts it again. */
+export function onDisk(t: TestContext): { folder: string; breaks: () => void; mends: () => void } {
+  const image = join(temporaryDirectory(t), 'disk')
+  run('dd', 'if=/dev/zero', `of=${image}`, 'bs=1M', 'count=32')
+  run('mke2fs', '-q', '-t', 'ext4', '-m', '0', image)
+  const mount = (folder: string) => run('mount', '-o', 'loop,errors=remount-ro', image, folder)
+  const folder = mounted(t, mount)
+  const device = () => {
+    const line = readFileSync('/proc/self/mounts', 'utf8')
+      .split('\n')
+      .find((mount) => mount.split(' ')[1] === folder)
+    return basename(line?.split(' ')[0] ?? '')
+  }
+  return {
+    folder,
+    breaks: () => writeFileSync(`/sys/fs/ext4/${device()}/trigger_fs_error`, '1'),
+    mends() {
+      run('umount', folder)
+      try {
+        run('e2fsck', '-f', '-y', image)
+      } catch {} // 1: it has mended something
+      mount(folder)
+    },
+  }
+}
+
+/** Nobody may change these files, whoever they are and whoever has them open; until called. */
+export function frozen(...files: string[]): () => void {
+  run('chattr', '+i', ...files)
+  return () => run('chattr', '-i', ...files)
+}
