@@ -41,6 +41,7 @@ export const watched = (deps: Deps, trace: Trace): Deps => ({
 
 /** A read is done when the embedded engine returns; its promise only says so later, when others have had their turn. */
 const watchedEngine = ({ engine, commit }: Pick<Store, 'engine' | 'commit'>, trace: Trace): Engine => ({
+  ...engine,
   get: (sql, params) => timed(trace, 'store', () => engine.get(sql, params)),
   all: (sql, params) => timed(trace, 'store', () => engine.all(sql, params)),
   async commit(writes) {
@@ -52,7 +53,6 @@ const watchedEngine = ({ engine, commit }: Pick<Store, 'engine' | 'commit'>, tra
       trace.client_id ??= decision.client_id ?? undefined
     }
   },
-  close: engine.close,
 })
 
 const watchedIdentity = (identity: Identity, trace: Trace): Identity => ({
