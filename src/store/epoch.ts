@@ -19,6 +19,8 @@ export const beginEpoch = (now: number): Write[] => [
   { sql: 'DELETE FROM tickets', params: {} },
   { sql: 'DELETE FROM consents', params: {} },
   { sql: 'DELETE FROM auth_times', params: {} },
+  // Keys may have been withdrawn since; what a trust domain signs with today is asked of it.
+  { sql: 'DELETE FROM trust_bundles', params: {} },
   { sql: 'UPDATE initial_access_tokens SET revoked_at = $now WHERE revoked_at IS NULL', params: { now } },
   {
     sql: "INSERT INTO meta (name, value) VALUES ('epoch', $epoch) ON CONFLICT (name) DO UPDATE SET value = $epoch",

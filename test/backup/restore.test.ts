@@ -147,7 +147,7 @@ test('every table is thought of when a backup is restored: what is in it either 
   const tables = db.prepare("SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite_%' ORDER BY name").pluck().all()
   // Whoever adds one says in src/store/epoch.ts what becomes of it, and then here.
   const ofAuthorizations = ['access_tokens', 'codes', 'refresh_tokens']
-  const gone = ['auth_times', 'authorizations', 'consents', 'initial_access_tokens', 'tickets']
+  const gone = ['auth_times', 'authorizations', 'consents', 'initial_access_tokens', 'tickets', 'trust_bundles']
   // Of what is not here it cannot be told whether it was used since: so none of that time is taken (client_assertions.ts).
   const guarded = ['client_assertions']
   const kept = ['clients', 'decisions', 'meta', 'migrations', 'records', 'registrants', 'revoked_tokens']
