@@ -21,20 +21,59 @@ const established = '01'
 export function ownersIn(table: string, { address, port, peerAddress, peerPort }: Ends): number[] {
   const hexPort = (value: number) => value.toString(16).toUpperCase().padStart(4, '0')
   const forms = (ip: string) => (isIPv4(ip) ? [hexOf(ip), hexOf(`::ffff:${ip}`)] : [hexOf(ip)])
-  const near = new Set(forms(address).map((hex) => `${hex}:${hexPort(port)}`))
+  const near = forms(address).map((hex) => `${hex}:${hexPort(port)}`)
   const far = forms(peerAddress).map((hex) => `${hex}:${peerPort === undefined ? '' : hexPort(peerPort)}`)
-  return table
-    .split('\n')
-    .map((line) => line.trim().split(/\s+/))
-    .filter(([, from = '', to = '', state]) => state === established && near.has(from) && far.some((end) => to.startsWith(end)))
-    .filter((fields) => fields[9] !== '0')
-    .map((fields) => Number(fields[7]))
+  return near
+    .flatMap((from) => linesWith(table, ` ${from} `).map((line) => ({ from, fields: line.trim().split(/\s+/) })))
+    .filter(({ from, fields: [, near, to = '', state] }) => near === from && state === established && far.some((end) => to.startsWith(end)))
+    .filter(({ fields }) => fields[9] !== '0')
+    .map(({ fields }) => Number(fields[7]))
 }
+
+/** The lines that hold `text`; a table may have tens of thousands of others, of connections that strangers have just closed. */
+function linesWith(table: string, text: string): string[] {
+  const lines: string[] = []
+  for (let at = table.indexOf(text); at >= 0; ) {
+    const end = table.indexOf('\n', at)
+    lines.push(table.slice(table.lastIndexOf('\n', at) + 1, end < 0 ? undefined : end))
+    at = end < 0 ? -1 : table.indexOf(text, end)
+  }
+  return lines
+}
+
+const readTables = sharedReading(() =>
+  Promise.all([readFile('/proc/self/net/tcp', 'utf8'), readFile('/proc/self/net/tcp6', 'utf8').catch(() => '')]),
+)
 
 /** The same on this machine now. Throws where there is no such table (not Linux). */
 export async function owners(ends: Ends): Promise<number[]> {
-  const tables = await Promise.all([readFile('/proc/self/net/tcp', 'utf8'), readFile('/proc/self/net/tcp6', 'utf8').catch(() => '')])
-  return tables.flatMap((table) => ownersIn(table, ends))
+  return (await readTables()).flatMap((table) => ownersIn(table, ends))
+}
+
+/**
+ * Every answer was read after it was asked for, and yet there is never more than one reading: who asks during one shares the next. For a table is as long as
+ * this machine has connections, and who opens many shall not make each request read all of them.
+ */
+export function sharedReading<T>(read: () => Promise<T>): () => Promise<T> {
+  let reading: Promise<T> | null = null
+  let next: Promise<T> | null = null
+  const begin = (): Promise<T> => {
+    const one = read().finally(() => {
+      if (reading === one) reading = null
+    })
+    reading = one
+    return one
+  }
+  return () => {
+    if (!reading) return begin()
+    next ??= reading
+      .catch(() => {})
+      .then(() => {
+        next = null
+        return begin()
+      })
+    return next
+  }
 }
 
 /** The user that everybody is whom a user namespace does not map: never equal to anything, not even to itself. */

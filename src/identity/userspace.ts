@@ -42,6 +42,8 @@ export function userspace({ whoisPort, socket }: Surroundings, options: Userspac
     const [source, local, port] = [unmapped(connection.remoteAddress), unmapped(connection.localAddress), connection.remotePort]
     if (isFunnelled(connection)) return nobody('funnel', source)
     if (!isLoopback(source) || !isLoopback(local)) return nobody('not_mesh', source)
+    const known = misses.known(source, port) // before /proc is read, which costs more the more connections a stranger opens
+    if (known) return known
     if (!(await openedByTailscaled({ address: source, port, peerAddress: local, peerPort: connection.localPort }))) {
       return nobody('local_process', source)
     }
@@ -83,6 +85,9 @@ function boundedMisses(max: number, elapsed: () => number) {
   }
 
   return {
+    /** A port that was nobody's a moment ago. Throws `Unavailable` where that address has missed too often, for all but who was somebody. */
+    known: (address: string, port: number): Nobody | undefined => (hits.has(`${address}:${port}`) ? undefined : refused(address, port)),
+
     /** The answer to `question`. Throws `Unavailable` where that address has missed too often. */
     async ask(address: string, port: number, question: () => Promise<Caller>): Promise<Caller> {
       if (hits.has(`${address}:${port}`)) return note(address, port, await question())
