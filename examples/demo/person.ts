@@ -40,7 +40,7 @@ const textOf = (html: string) =>
     .replaceAll(/<[^>]+>/g, ' ')
     .replaceAll(/&(?:amp|lt|gt|quot|#39);/g, (entity) => entities[entity] ?? entity)
     .replaceAll(/\s+/g, ' ')
-    .replaceAll(' ;', ';')
+    .replaceAll(/ ([;:])/g, '$1')
     .trim()
 
 const definitionsOf = (html: string) =>
