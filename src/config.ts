@@ -212,7 +212,13 @@ export const configSchema = z.strictObject({
       refresh_replays: z.int().min(0).default(20).describe('How often a spent refresh token may yield its successor within the grace.'),
       document_fetches: z
         .strictObject({
-          principal: z.int().min(0).default(10).describe('Fetches of metadata documents a minute, for one person or node.'),
+          principal: z
+            .int()
+            .min(0)
+            .default(10)
+            .describe(
+              'Fetches of metadata documents a minute, for one person, node or workload; and as many of `jwks_uri`, for one client.',
+            ),
           origin: z.int().min(0).default(30).describe('The same, for one origin.'),
           total: z.int().min(0).default(120).describe('The same, all together.'),
         })

@@ -5,9 +5,11 @@ import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import { inspect } from 'node:util'
 import Database from 'better-sqlite3'
+import { asserted, assertionClaims, jwkOf, jwtBearer, jwtBy, jwtSpiffe, newPair } from './support/assertion.ts'
 import { grafanaCallback, policyClient, wiki, withRegistration } from './support/example_policy.ts'
 import { ticketOf } from './support/person.ts'
 import { type Started, start, unhurried } from './support/start.ts'
+import { startTrustDomain } from './support/trust_domain.ts'
 
 /** Everything that a database holds, as texts; members of JSON one by one. */
 function textsOf(file: string): Set<string> {
@@ -38,8 +40,10 @@ function textsOf(file: string): Set<string> {
 async function everything(
   t: TestContext,
 ): Promise<{ started: Started; secrets: Map<string, string>; client: { client_id: string; client_secret: string; redirect_uri: string } }> {
-  const started = await start(t, { policy: withRegistration({ confidential: true }), config: { limits: unhurried } })
-  const { alice } = started
+  const td = await startTrustDomain(t, 'example.org')
+  const config = { limits: unhurried, spiffe: { trust_domains: { 'example.org': td.source } } }
+  const started = await start(t, { policy: withRegistration({ confidential: true }), config })
+  const { alice, issuer, clock } = started
   const made = await alice.register({ token_endpoint_auth_method: 'client_secret_basic' })
   const client = { ...made, client_secret: String(made.client_secret) }
   const first = await alice.signIn(client, { ...wiki, scope: 'wiki:read openid offline_access' })
@@ -49,7 +53,16 @@ async function everything(
   const spare = await alice.code(client, wiki)
   const page = await alice.authorize(client, { ...wiki, prompt: 'consent' })
   const grafana = policyClient(started, 'grafana', grafanaCallback)
+  const key = newPair()
+  const { client_id: signer } = await alice.register({ token_endpoint_auth_method: 'private_key_jwt', jwks: { keys: [jwkOf(key)] } })
+  const assertion = jwtBy(key, assertionClaims(signer, issuer, clock.now()))
+  const svid = td.svid('/builder', { aud: issuer, exp: clock.now() + 3600 })
+  for (const proof of [asserted(assertion), asserted(svid, jwtSpiffe)])
+    for (const status of [200, proof.client_assertion === svid ? 200 : 401])
+      assert.equal((await alice.send('/introspect', { form: { token: 'x', ...proof } })).status, status)
   const secrets = new Map([
+    ['client assertion', assertion],
+    ['JWT-SVID', svid],
     ['client_secret', client.client_secret],
     ['registration_access_token', String(made.registration_access_token)],
     ['access token', first.access_token],
@@ -88,6 +101,8 @@ async function everything(
           client_secret: `${secret}x`,
         },
       })
+    for (const type of [jwtBearer, jwtSpiffe])
+      await alice.send('/token', { form: { grant_type: 'client_credentials', ...asserted(`${secret}x`, type) } })
   }
   return { started, secrets, client }
 }

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { type TestContext, test } from 'node:test'
+import fc from 'fast-check'
 import {
   asserted,
   assertionClaims,
@@ -484,4 +485,23 @@ test('RFC 7523 §3, 7.: a request that fails has used its assertion up; one that
   held.letGo()
   const successors = new Set((await answers).map((answer) => answer.json().refresh_token))
   assert.deepEqual([successors.size, successors.has(undefined)], [1, false])
+})
+
+test('RFC 7515 §5.2: whatever is changed about an assertion, it is refused, and never an error of this server', async (t) => {
+  const { claims, send, proves } = await startWith(t)
+  const assertion = jwtBy(ec, claims())
+  const letters = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.=+/ \u00e9"{'
+  const edit = fc.tuple(fc.nat(assertion.length - 1), fc.nat(3), fc.array(fc.constantFrom(...letters), { maxLength: 4 }))
+  const edited = fc
+    .array(edit, { minLength: 1, maxLength: 3 })
+    .map((edits) => edits.reduce((text, [at, removed, put]) => text.slice(0, at) + put.join('') + text.slice(at + removed), assertion))
+  await fc.assert(
+    fc.asyncProperty(edited, fc.constantFrom(jwtBearer, jwtSpiffe), async (text, type) => {
+      if (text === assertion) return
+      const answer = await send({ client_id, ...asserted(text, type) })
+      assert.deepEqual([answer.status, answer.json().error], [401, 'invalid_client'], answer.text)
+    }),
+    { numRuns: 500 },
+  )
+  await proves(assertion)
 })

@@ -28,7 +28,7 @@ const optional = <T>(fields: { [K in keyof T]: fc.Arbitrary<T[K]> }) => fc.recor
 
 const ttls = { access_token_ttl: fc.constantFrom('1m', '5m', '1h'), refresh_token_ttl: fc.constantFrom('1d', '30d', '60d') }
 const people = ['*', 'alice@x', 'bob@x', '*@x', 'group:a', 'group:b', 'group:c', 'group:m', 'autogroup:member', '100.64.0.0/30']
-const workloads = ['tag:x', 'tag:ci', 'autogroup:tagged', 'client:a', '100.64.0.9']
+const workloads = ['tag:x', 'tag:ci', 'autogroup:tagged', 'client:a', '100.64.0.9', 'spiffe://x/*/a', 'spiffe://x/w/a']
 
 /** Scopes that one of `dst` can give: others do not compile. */
 const scopesOf = (dst: readonly string[]) => {
@@ -68,7 +68,7 @@ const register = optional({
 const exchange = fc
   .record(
     {
-      actors: some('client:a', 'client:b', 'tag:gw'),
+      actors: some('client:a', 'client:b', 'tag:gw', 'spiffe://x/gw'),
       from: fc.constant(['resource:s']),
       scopes: some(...scopes['resource:r']).chain((wanted) =>
         fc
@@ -179,6 +179,11 @@ export const now = 1_800_000_000
 
 const principal = fc.constantFrom(...persons)
 const client = fc.constantFrom(...software)
+/** What asks for itself, or acts: a client, or a workload by its SPIFFE ID. */
+const workload = fc.constantFrom(
+  ...software,
+  ...['spiffe://x/w/a', 'spiffe://x/v/a', 'spiffe://x/gw', 'spiffe://y/w/a'].map((id) => ({ client_id: id, name: null, spiffe_id: id })),
+)
 const resource = fc.constantFrom(...resourceNames)
 const wanted = fc.uniqueArray(fc.constantFrom('r1', 'r2', 'both', 's1', ...identity, 'nothing'))
 
@@ -187,7 +192,7 @@ const kinds: { [A in Asked['app']]: fc.Arbitrary<Extract<Asked, { app: A }>> } =
   client_credentials: fc.record({
     app: fc.constant('client_credentials'),
     principal: fc.option(fc.constant(ci)),
-    client,
+    client: workload,
     resource,
     scopes: wanted,
   }),
@@ -201,7 +206,7 @@ const kinds: { [A in Asked['app']]: fc.Arbitrary<Extract<Asked, { app: A }>> } =
   exchange: fc.record({
     app: fc.constant('exchange'),
     principal: fc.constantFrom(...persons, ci),
-    client,
+    client: workload,
     actor: fc.option(fc.constant(gateway)),
     from: fc.constantFrom('resource:s', 'resource:s', 'resource:s', 'resource:r'),
     held: wanted.map((held) => [...held, 's1']),
@@ -210,7 +215,7 @@ const kinds: { [A in Asked['app']]: fc.Arbitrary<Extract<Asked, { app: A }>> } =
     depth: fc.constantFrom(1, 1, 2),
     impersonate: fc.constantFrom(false, false, true),
   }),
-  introspect: fc.record({ app: fc.constant('introspect'), principal: fc.option(fc.constant(ci)), client: fc.option(client), resource }),
+  introspect: fc.record({ app: fc.constant('introspect'), principal: fc.option(fc.constant(ci)), client: fc.option(workload), resource }),
   claims: fc.record({ app: fc.constant('claims'), principal, client, resource: fc.option(resource) }),
   admin: fc.record({ app: fc.constant('admin'), principal, access: fc.constantFrom('read', 'write') }),
 }
