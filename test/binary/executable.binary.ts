@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { execFileSync, spawnSync } from 'node:child_process'
+import { X509Certificate } from 'node:crypto'
 import { readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { suite, type TestContext, test } from 'node:test'
@@ -7,6 +8,7 @@ import { setTimeout as pause } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { repository, spawned } from '../support/program.ts'
 import { freePort, temporaryDirectory } from '../support/start.ts'
+import { connectedTo, nodeName, pairAt, shownAt, startTailscaled } from '../support/tls_node.ts'
 
 const built = join(repository, `dist/meshidp-linux-${process.arch}`)
 const build = fileURLToPath(new URL('../../scripts/build_binary.mjs', import.meta.url))
@@ -66,6 +68,42 @@ suite('the single executable', () => {
     assert.doesNotMatch(daemon.said(), /Debugger|inspector/i)
     const { code } = await daemon.end()
     assert.equal(code, 0)
+  })
+
+  test('what is loaded only when it is asked for is inside: the doctor signs in to itself, a backup is encrypted', async (t) => {
+    const directory = temporaryDirectory(t)
+    await served(t, directory)
+    const config = ['--config', join(directory, 'state/config.hujson')]
+    assert.match(
+      run('doctor', ...config).stdout,
+      /a whole sign-in against itself +registered, .*removed, in \d+ ms\.\n\n.*It is well\.\n$/s,
+    )
+    const [keys, backup] = [join(directory, 'keys'), join(directory, 'backup')]
+    assert.equal(run('backup', 'keygen', keys).status, 0)
+    writeFileSync(`${keys}.recipients`, `${/age1\w+/.exec(readFileSync(keys, 'utf8'))?.[0]}\n`)
+    const made = run('backup', backup, '--recipient-file', `${keys}.recipients`, ...config)
+    assert.equal(made.status, 0, made.stderr)
+    assert.match(readFileSync(backup, 'latin1'), /^age-encryption\.org\/v1\n/)
+  })
+
+  test('speaks https on a mesh address, with the certificate of tailscaled', async (t) => {
+    const pair = pairAt(Math.floor(Date.now() / 1000))
+    const { socket } = await startTailscaled(t, { gives: () => pair })
+    const [directory, port] = [temporaryDirectory(t), await freePort()]
+    writeFileSync(join(directory, 'policy.hujson'), '{}')
+    const config = {
+      policy_file: join(directory, 'policy.hujson'),
+      state_directory: join(directory, 'state'),
+      listen: { port },
+      mesh: { socket },
+    }
+    writeFileSync(join(directory, 'config.hujson'), JSON.stringify({ ...config, runtime_directory: join(directory, 'run') }))
+    const daemon = spawned(t, built, ['serve', '--config', join(directory, 'config.hujson')], { bare: true, cwd: '/' })
+    await daemon.says(/"msg":"meshidp serves https:/)
+    assert.equal(await shownAt(port), new X509Certificate(pair.cert).fingerprint256)
+    const connection = await connectedTo(port)
+    connection.end(`GET /healthz HTTP/1.1\r\nHost: ${nodeName}:${port}\r\nConnection: close\r\n\r\n`)
+    assert.match((await connection.setEncoding('utf8').toArray()).join(''), /^HTTP\/1\.1 200 OK\r\n.*\{"status":"ok"\}/s)
   })
 
   test('dev leaves an example policy in the state directory, which stays as somebody edits it', async (t) => {
