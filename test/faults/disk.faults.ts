@@ -48,7 +48,7 @@ const refused = async (asked: Promise<unknown>) => {
   return refusal.answer
 }
 
-suite('the disk', { skip: unable, concurrency: true }, () => {
+suite('the disk', { skip: unable, concurrency: 2 }, () => {
   test('full: 503 with Retry-After where something is to be saved, reads go on, not ready; with room again all goes on by itself, and nothing was spent [threats 319]', async (t) => {
     const folder = inMemory(t, 12)
     const { installation, daemon, alice, held } = await signedIn(t, folder)
@@ -83,7 +83,8 @@ suite('the disk', { skip: unable, concurrency: true }, () => {
     assert.match(stderr, /^meshidp: [^\n]*(?:disk is full|no space left)[^\n]*\n$/i)
     empty()
     await installation.serve()
-    assert.equal((await ready(installation.at('127.0.0.2'))).ready, true)
+    const alice = installation.at('127.0.0.2')
+    await eventually('ready', async () => (await ready(alice)).ready)
   })
 
   test('read-only after an error of its own: the same, and the daemon stops cleanly; mended, the next one goes on where this one was', async (t) => {
