@@ -2,7 +2,8 @@
  * Open-loop load: operations begin when they are due, whether earlier ones were answered or not, and their time is counted from then. So a server that
  * stands still for a second shows in all that should have happened in it (no coordinated omission).
  */
-import { Agent, type IncomingHttpHeaders, request as send } from 'node:http'
+import { Agent, type IncomingHttpHeaders, request as plain } from 'node:http'
+import { Agent as SecureAgent, request as secure } from 'node:https'
 import { setTimeout as pause } from 'node:timers/promises'
 import { quantile } from './drive.ts'
 import type { Answer, Conversation, Request } from './http.ts'
@@ -48,13 +49,14 @@ async function keep({ rate, players }: Beat, from: number, seconds: number): Pro
     }
   }
 
-  const underWay: Promise<void>[] = []
+  const underWay = new Set<Promise<void>>()
   for (let n = 0; ; n++) {
     const due = begun + (n * 1000) / rate
     if (due >= counted.to) break
     const early = due - performance.now()
     if (early > 0) await pause(early)
-    underWay.push(operation(due, players[n % players.length] as Player))
+    const one = operation(due, players[n % players.length] as Player).then(() => void underWay.delete(one))
+    underWay.add(one)
   }
   await Promise.all(underWay)
   const sorted = Float64Array.from(latencies).sort()
@@ -64,13 +66,22 @@ async function keep({ rate, players }: Beat, from: number, seconds: number): Pro
 /** Sends a request, from somebody's own address. */
 export type Person = (request: Request) => Promise<Answer>
 
-/** Somebody who calls from `localAddress` on connections that are kept. `origin`: what the Host header says. */
-export function personAt(localAddress: string, origin: string): Person {
-  const { host, port } = new URL(origin)
-  const agent = new Agent({ keepAlive: true })
+type Way = {
+  /** Where the server is. */
+  to?: string
+  /** Whether connections are kept. */
+  keepAlive?: boolean
+}
+
+/** Somebody who calls from `localAddress`. `origin`: what the Host header says; over TLS whatever certificate there is will do. */
+export function personAt(localAddress: string, origin: string, { to = '127.0.0.1', keepAlive = true }: Way = {}): Person {
+  const { protocol, host, hostname, port } = new URL(origin)
+  const isSecure = protocol === 'https:'
+  const agent = isSecure ? new SecureAgent({ keepAlive, rejectUnauthorized: false, servername: hostname }) : new Agent({ keepAlive })
+  const send = isSecure ? secure : plain
   return ({ method, path, headers, body }) =>
     new Promise((resolve, reject) => {
-      const options = { agent, localAddress, host: '127.0.0.1', port, method, path, timeout: ANSWER_TIMEOUT_MS }
+      const options = { agent, localAddress, host: to, port: port || (isSecure ? 443 : 80), method, path, timeout: ANSWER_TIMEOUT_MS }
       const sent = send({
         ...options,
         headers: { host, ...(body !== undefined && { 'content-length': Buffer.byteLength(body) }), ...headers },
@@ -94,6 +105,7 @@ const answerOf = (status: number, body: string, headers: IncomingHttpHeaders): A
   header: (name) => [headers[name] ?? []].flat(),
 })
 
-async function hold(conversation: Conversation, person: Person): Promise<void> {
+/** Has the conversation with the server to its end. Rejects with what it throws. */
+export async function hold(conversation: Conversation, person: Person): Promise<void> {
   for (let step = conversation.next(); !step.done; ) step = conversation.next(await person(step.value))
 }
