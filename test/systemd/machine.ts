@@ -97,8 +97,7 @@ export async function boot(t: TestContext): Promise<Machine> {
     for n in 1 2 3; do ip address add 100.64.0.$n/10 dev lo; done
     mkdir -p /var/run/tailscale
     echo 100.64.0.1 > /run/tailscale/tailscaled.sock.addresses
-    printf '#!/bin/sh\\nexec node --liftoff-only /opt/meshidp/dist/bin/meshidp.mjs "$@"\\n' > /usr/local/bin/meshidp
-    chmod 755 /usr/local/bin/meshidp
+    install -m 755 /opt/meshidp/dist/meshidp-linux-${process.arch} /usr/local/bin/meshidp
     systemd-run --quiet --unit=tailscaled node --disable-warning=ExperimentalWarning /opt/meshidp/test/systemd/local_api.ts /run/tailscale/tailscaled.sock`)
   await eventually('the mesh', async () => (await run('test', '-S', '/run/tailscale/tailscaled.sock')).code === 0)
   await sh('chmod 666 /run/tailscale/tailscaled.sock')

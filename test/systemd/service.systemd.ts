@@ -76,7 +76,7 @@ test('meshidp as a service of systemd', async (t) => {
       write('policy.hujson', { ...policy, resources: { 'resource:wiki': { uri: 'https://wiki.example.com/mcp', scopes: ['wiki:read'] } } })
       assert.equal((await run('systemctl', 'reload', 'meshidp')).code, 0)
       await eventually('the status says so', async () => /is in force.* 1 resources/.test(await show('StatusText')))
-      assert.equal((await run('systemctl', 'kill', '--signal=HUP', 'meshidp')).code, 0)
+      assert.equal((await run('systemctl', 'kill', '--kill-who=main', '--signal=HUP', 'meshidp')).code, 0)
       await eventually(
         'loaded by SIGHUP',
         async () => /after SIGHUP/.test(await show('StatusText')) && (await show('ActiveState')) === 'active',
