@@ -14,7 +14,7 @@ export type SelfCheck = Rounds & {
 
 const everyMs = 2000
 /** A round that comes so much too late says that nothing else could be done meanwhile. */
-const lateMs = 1000
+const lateMs = 2000
 /** Smaller steps than this are those of a clock that is kept right. */
 const jumpMs = 60_000
 const sureAfterMs = 3_600_000

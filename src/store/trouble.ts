@@ -7,7 +7,15 @@ import type { Trouble } from './engine.ts'
 const room = 2 ** 20
 
 const isSame = (a: Stats | undefined, b: Stats | undefined) => a !== undefined && b !== undefined && a.ino === b.ino && a.dev === b.dev
-const lookAt = (file: string): Stats | undefined => statSync(file, { throwIfNoEntry: false })
+
+/** Undefined where it is not there, or nobody lets us look. */
+function lookAt(file: string): Stats | undefined {
+  try {
+    return statSync(file)
+  } catch {
+    return undefined
+  }
+}
 
 /** What is met again and again until something is done about it, by primary result code: for anybody, and for whoever runs it. */
 const unwritable = new Map([
@@ -25,7 +33,7 @@ const unwritable = new Map([
 
 /** Of the database in `file`, which is open, with its write-ahead log. */
 export function createTroubleOf(file: string) {
-  const files = [file, `${file}-wal`]
+  const files = [file, `${file}-wal`].filter(lookAt)
   const opened = files.map(lookAt)
   let damaged: Trouble | null = null
   let gone: Trouble | null = null
@@ -43,9 +51,13 @@ export function createTroubleOf(file: string) {
       : null
   }
 
-  const isRoom = (): boolean => {
-    const { bavail, bsize } = statfsSync(dirname(file))
-    return bavail * bsize >= room
+  function isRoom(): boolean {
+    try {
+      const { bavail, bsize } = statfsSync(dirname(file))
+      return bavail * bsize >= room
+    } catch {
+      return false
+    }
   }
 
   return {
