@@ -2,7 +2,9 @@ import assert from 'node:assert/strict'
 import { type TestContext, test } from 'node:test'
 import * as oidc from 'openid-client'
 import { authorize } from '../../examples/demo/person.ts'
+import { jwkOf, newPair } from '../support/assertion.ts'
 import { grafanaCallback, policyClient, wiki } from '../support/example_policy.ts'
+import { atWiki, claimsIn, gatewayResource, tokenExchange, tokenType, withGateway } from '../support/exchange.ts'
 import { type Started, start } from '../support/start.ts'
 import { browserOf } from './servers.ts'
 
@@ -82,4 +84,27 @@ test('openid-client 6: registers itself (RFC 7591), signs in to a resource, refr
   await assert.rejects(oidc.fetchUserInfo(config, refreshed.access_token, oidc.skipSubjectCheck), {
     code: 'OAUTH_WWW_AUTHENTICATE_CHALLENGE',
   })
+})
+
+test('openid-client 6: RFC 8693 §2.1: a gateway exchanges, proven by a secret and by a key; RFC 6749 §4.4: a workload has a token of its own by a secret', async (t) => {
+  const pair = newPair('ES256')
+  const started = await start(t, {
+    policy: withGateway(({ clients }) => Object.assign(clients['client:gateway'] ?? {}, { jwks: { keys: [jwkOf(pair)] } })),
+  })
+  const { alice, issuer } = started
+  const key = pair.privateKey.toCryptoKey({ name: 'ECDSA', namedCurve: 'P-256' }, false, ['sign'])
+  const bySecret = (name: string) => oidc.ClientSecretBasic(policyClient(started, name).client_secret)
+  const { access_token: subject_token } = await alice.signIn(await alice.register(), gatewayResource)
+  const form = { subject_token, subject_token_type: tokenType('access_token'), resource: wiki.resource }
+  for (const authentication of [bySecret('gateway'), oidc.PrivateKeyJwt({ key, kid: pair.kid })]) {
+    const gateway = await oidc.discovery(new URL(issuer), 'client:gateway', undefined, authentication, onThisComputer)
+    const exchanged = await oidc.genericGrantRequest(gateway, tokenExchange, form)
+    assert.deepEqual([exchanged.issued_token_type, exchanged.scope], [tokenType('access_token'), 'wiki:read'])
+    const { active, sub, act } = await atWiki(started, exchanged.access_token)
+    assert.deepEqual([active, sub, act], [true, 'userid:101', { sub: 'client:gateway' }])
+    await assert.rejects(oidc.genericGrantRequest(gateway, tokenExchange, { ...form, scope: 'wiki:write' }), { error: 'invalid_scope' })
+  }
+  const agent = await oidc.discovery(new URL(issuer), 'client:agent', undefined, bySecret('agent'), onThisComputer)
+  const own = await oidc.clientCredentialsGrant(agent, gatewayResource)
+  assert.deepEqual([own.scope, own.refresh_token, claimsIn(own.access_token).sub], ['tools:call', undefined, 'client:agent'])
 })

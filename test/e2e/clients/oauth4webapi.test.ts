@@ -2,7 +2,9 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import * as oauth from 'oauth4webapi'
 import { authorize } from '../../../examples/demo/person.ts'
+import { jwkOf, newPair } from '../../support/assertion.ts'
 import { policyClient, wiki } from '../../support/example_policy.ts'
+import { claimsIn, gatewayResource, tokenExchange, tokenType, withGateway } from '../../support/exchange.ts'
 import { type Started, start } from '../../support/start.ts'
 import { browserOf } from '../servers.ts'
 import { startWithApplication } from './application.ts'
@@ -130,4 +132,34 @@ test('oauth4webapi 3: RFC 7662 §2: the server behind the resource asks about th
     await oauth.revocationRequest(as, client, oauth.None(), String(tokens.refresh_token), onThisComputer),
   )
   assert.equal(await activeNow(), false)
+})
+
+test('oauth4webapi 3: RFC 8693 §2.1: a gateway exchanges, proven by a secret and by a key; RFC 6749 §4.4: a workload has a token of its own by a secret', async (t) => {
+  const pair = newPair('ES256')
+  const started = await start(t, {
+    policy: withGateway(({ clients }) => Object.assign(clients['client:gateway'] ?? {}, { jwks: { keys: [jwkOf(pair)] } })),
+  })
+  const { alice, issuer } = started
+  const as = await discovered(issuer, 'oauth2')
+  const key = pair.privateKey.toCryptoKey({ name: 'ECDSA', namedCurve: 'P-256' }, false, ['sign'])
+  const { access_token: subject_token } = await alice.signIn(await alice.register(), gatewayResource)
+  const [gateway, agent] = [policyClient(started, 'gateway'), policyClient(started, 'agent')]
+  const form = { subject_token, subject_token_type: tokenType('access_token'), resource: wiki.resource }
+  for (const authentication of [oauth.ClientSecretPost(gateway.client_secret), oauth.PrivateKeyJwt({ key, kid: pair.kid })]) {
+    const exchange = async (more: Record<string, string> = {}) => {
+      const sent = { ...form, ...more }
+      const response = await oauth.genericTokenEndpointRequest(as, gateway, authentication, tokenExchange, sent, onThisComputer)
+      return oauth.processGenericTokenEndpointResponse(as, gateway, response)
+    }
+    const { access_token, issued_token_type, scope } = await exchange()
+    assert.deepEqual([issued_token_type, scope], [tokenType('access_token'), 'wiki:read'])
+    const request = new Request(wiki.resource, { headers: { authorization: `Bearer ${access_token}` } })
+    const { sub, client_id, act } = await oauth.validateJwtAccessToken(as, request, wiki.resource, onThisComputer)
+    assert.deepEqual({ sub, client_id, act }, { sub: 'userid:101', client_id: 'client:gateway', act: { sub: 'client:gateway' } })
+    await assert.rejects(exchange({ scope: 'wiki:write' }), { code: oauth.RESPONSE_BODY_ERROR, error: 'invalid_scope' })
+  }
+  const bySecret = oauth.ClientSecretBasic(agent.client_secret)
+  const response = await oauth.clientCredentialsGrantRequest(as, agent, bySecret, gatewayResource, onThisComputer)
+  const own = await oauth.processClientCredentialsResponse(as, agent, response)
+  assert.deepEqual([own.scope, own.refresh_token, claimsIn(own.access_token).sub], ['tools:call', undefined, 'client:agent'])
 })
