@@ -249,6 +249,25 @@ export const configSchema = z.strictObject({
         ),
     })
     .prefault({}),
+  metrics: z
+    .strictObject({
+      listen: z
+        .string()
+        .regex(/^(?:(?:127(?:\.\d{1,3}){3}|\[::1\]):\d{1,5}|\/.+)$/, {
+          error: 'must be a loopback address with a port, such as "127.0.0.1:9464", or the path of a unix socket',
+        })
+        .optional()
+        .describe(
+          'Where `/metrics` is served, for whoever can connect there: a loopback address with a port, or the path of a unix socket (mode 0600). With it there is no `/metrics` in the mesh.',
+        ),
+      tags: z
+        .array(z.string().regex(/^tag:./, { error: 'must be a tag, such as "tag:prometheus"' }))
+        .default([])
+        .describe(
+          'Tags whose machines may read `/metrics` in the mesh, besides people whom the policy gives `admin` with `access: read`. Only without `metrics.listen`.',
+        ),
+    })
+    .prefault({}),
   log_level: z
     .enum(['debug', 'info', 'warn', 'error', 'silent'])
     .default('info')

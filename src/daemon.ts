@@ -11,15 +11,19 @@ import { createTrustBundles } from './clients/trust_bundles.ts'
 import { type Config, ConfigError } from './config.ts'
 import { nothingRecent } from './decide.ts'
 import type { Deps, Log, PolicySource } from './deps.ts'
+import { createCheapChecks } from './doctor/cheap.ts'
 import { endpointsOf } from './endpoints/index.ts'
 import { createGate } from './http/gate.ts'
 import { type Listeners, listen } from './http/listeners.ts'
+import { listenForMetrics } from './http/metrics_listener.ts'
 import { createRateLimit } from './http/rate_limit.ts'
+import { readinessOf } from './http/readiness.ts'
 import { createIdentity } from './identity/create_identity.ts'
 import { devMeshRanges } from './identity/dev_mesh.ts'
 import { startJanitor } from './janitor.ts'
 import { createJwts } from './keys/jwt.ts'
 import { createIdentifiers } from './oauth/identifier.ts'
+import { gaugesOf, type ProcessUsage } from './observe/gauges.ts'
 import { createMetrics } from './observe/metrics.ts'
 import { newTrace } from './observe/trace.ts'
 import { countedEngine } from './observe/watched.ts'
@@ -27,7 +31,7 @@ import { createPolicyInForce, type ReloadResult } from './policy_file/in_force.t
 import { watchFile } from './policy_file/watch.ts'
 import { startRounds } from './rounds.ts'
 import { startSelfCheck } from './self_check.ts'
-import { openState } from './state.ts'
+import { databaseBytes, openState } from './state.ts'
 import { createStore } from './store/index.ts'
 import { setMeta } from './store/meta.ts'
 import { startSweep } from './sweep.ts'
@@ -48,6 +52,8 @@ export type DaemonOptions = {
   sockets?: readonly number[]
   /** How long connections that are kept alive are still answered when it stops, in milliseconds. Default 0. */
   linger?: number
+  /** Memory, processor time and start of this process, for the metrics. */
+  usage?: ProcessUsage | undefined
 }
 
 export type Daemon = {
@@ -71,6 +77,7 @@ export async function startDaemon({
   credentials,
   sockets = [],
   linger = 0,
+  usage = () => null,
 }: DaemonOptions): Promise<Daemon> {
   if (written.development && !written.issuer?.startsWith('http:'))
     throw new ConfigError(
@@ -148,16 +155,25 @@ export async function startDaemon({
       troubles: selfCheck.troubles,
       isClockSure: selfCheck.isClockSure,
       unheard: () => listeners?.unheard() ?? null,
+      ailments: createCheapChecks({ config }),
       certificate: () => certificates?.state() ?? null,
       policy: policy.current,
     }
 
     const app = buildApp(deps)
-    const gate = createGate(config, identity, endpointsOf(config.issuer))
+    const gate = createGate(config, identity, endpointsOf(config.issuer), metrics.refused)
+    gaugesOf(deps, {
+      lag: gate.lag,
+      inProgress: gate.inProgress,
+      databaseBytes: () => databaseBytes(config),
+      isReady: async () => (await readinessOf(deps)).ready,
+      usage,
+    })
     const opened = await listen(app, config, { identity, gate, log, certificates, sockets })
     listeners = opened
     closers.push(() => opened.close(linger))
     const { addresses } = opened
+    if (config.metrics.listen !== undefined) closers.push((await listenForMetrics(config.metrics.listen, { metrics, log })).close)
     const control: ControlServer = await startControl(join(config.runtime_directory, 'control.sock'), deps, {
       policyInForce: policy,
       addresses,

@@ -90,6 +90,8 @@ export type Deps = {
   isClockSure: () => boolean
   /** Where this node can be reached and nobody listens, in a sentence that says what to do; null where all is well. */
   unheard: () => string | null
+  /** Ids of the doctor's cheap checks that find a fault now. */
+  ailments: () => readonly string[]
   /** How it stands with the certificate; null where plain http is spoken. */
   certificate: () => CertificateState | null
   /** Read once a request, so that a reload in the middle changes nothing. */

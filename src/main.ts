@@ -30,6 +30,14 @@ for (const stream of [process.stdout, process.stderr])
 const terminal: Terminal = {
   env: process.env,
   pid: process.pid,
+  usage: () => {
+    const { user, system } = process.cpuUsage()
+    return {
+      resident_bytes: process.memoryUsage.rss(),
+      cpu_seconds: (user + system) / 1e6,
+      started_at: Math.round(performance.timeOrigin / 1000),
+    }
+  },
   program: process.argv[1] ?? process.execPath,
   interactive: process.stdout.isTTY === true,
   columns: process.stdout.columns || undefined, // 0 where nobody has told the terminal

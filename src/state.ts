@@ -1,4 +1,5 @@
 /** The state directory, opened under its lock: the store, migrated, and the keys. */
+import { statSync } from 'node:fs'
 import { join } from 'node:path'
 import { finishSwap } from './backup/swap.ts'
 import type { Config } from './config.ts'
@@ -11,6 +12,13 @@ import { migrations } from './store/migrations/index.ts'
 import { openSqlite, refusedBy } from './store/sqlite.ts'
 
 export type State = { store: Store; keys: Keyring; close: () => Promise<void> }
+
+/** How large the database is, with its log. 0 where there is none. */
+export const databaseBytes = ({ state_directory }: Pick<Config, 'state_directory'>): number =>
+  ['meshidp.db', 'meshidp.db-wal'].reduce(
+    (sum, name) => sum + (statSync(join(state_directory, name), { throwIfNoEntry: false })?.size ?? 0),
+    0,
+  )
 
 /** Where the keys are: systemd credentials where they hold some, else the state directory. */
 export const keysDirectoryOf = (config: Config, credentials: string | undefined): string =>

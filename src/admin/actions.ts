@@ -3,7 +3,8 @@ import { z } from 'zod'
 import type { Config } from '../config.ts'
 import type { Deps } from '../deps.ts'
 import { signInAgainstItself } from '../doctor/self_sign_in.ts'
-import { daysLeft, isServable } from '../http/certificate_state.ts'
+import { daysLeft } from '../http/certificate_state.ts'
+import { readinessOf } from '../http/readiness.ts'
 import { OAuthError } from '../oauth/error.ts'
 import { digest, newSecret } from '../oauth/secret.ts'
 import { parseSelector } from '../policy/index.ts'
@@ -91,12 +92,7 @@ export const actions = new Map<string, Action>([
       const mesh = live.identity.status()
       const certificate = live.certificate()
       return {
-        ready:
-          mesh.running &&
-          policy.problem === null &&
-          live.unheard() === null &&
-          live.troubles().length === 0 &&
-          isServable(certificate, live.now()),
+        ...(await readinessOf(live)),
         troubles: live.troubles().map(({ sentence }) => sentence),
         issuer: live.config.issuer,
         listening: live.addresses(),

@@ -195,7 +195,7 @@ const status: Record<string, Subcommand> = {
   '': {
     action: 'status',
     words: [],
-    shown({ ready, issuer, listening, unheard, troubles, certificate, mesh, policy, trust_bundles }) {
+    shown({ ready, issuer, listening, unheard, troubles, ailments, certificate, mesh, policy, trust_bundles }) {
       const { health } = mesh as { health: string[] }
       const { file, hash, source, loaded_at, problem } = policy as PolicyState
       return record({
@@ -204,6 +204,7 @@ const status: Record<string, Subcommand> = {
         listening,
         ...(unheard !== null && { unheard }),
         ...((troubles as string[]).length > 0 && { trouble: (troubles as string[]).join('\n') }),
+        ...((ailments as string[]).length > 0 && { doctor: `${text(ailments)}: run "meshidp doctor".` }),
         ...(certificate !== null && { certificate: certificateShown(certificate as CertificateState) }),
         mesh: meshInWords(mesh as Row),
         ...(health.length > 0 && { health: health.join('\n') }),

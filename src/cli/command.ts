@@ -1,11 +1,14 @@
 /** What a command of `meshidp` is. */
 import type { ParseArgsOptionsConfig } from 'node:util'
+import type { ProcessUsage } from '../observe/gauges.ts'
 
 /** What a command may touch of the process it runs in. */
 export type Terminal = {
   env: Readonly<Record<string, string | undefined>>
   /** Of this process. */
   pid: number
+  /** Of this process, for the metrics of a daemon. */
+  usage?: ProcessUsage
   /** The path of this program. */
   program: string
   /** Whether people read along. */

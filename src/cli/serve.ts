@@ -20,7 +20,7 @@ export const serve: Command = {
     const { env, pid } = terminal
     const notify = createNotify(env, pid, (err) => log.warn({ err }, 'systemd could not be told; is systemd-notify there?'))
     const sockets = inheritedSockets(env, pid)
-    const daemon = await startDaemon({ config, log, sockets, linger, credentials: env.CREDENTIALS_DIRECTORY })
+    const daemon = await startDaemon({ config, log, sockets, linger, credentials: env.CREDENTIALS_DIRECTORY, usage: terminal.usage })
     const { issuer } = daemon.deps.config
     log.info({ issuer, addresses: daemon.addresses(), policy: daemon.deps.policy().hash }, `meshidp serves ${issuer}`)
     const service = await serveSystemd(daemon, notify)

@@ -18,6 +18,8 @@ export type Check = {
   /** What goes wrong where it is not well. */
   why: string
   run: (subject: Subject) => Finding | Promise<Finding>
+  /** The same, where it costs next to nothing and needs no more than that: the daemon asks it of itself, for `/readyz`. */
+  cheap?: (subject: Pick<Subject, 'config'>) => Finding
 }
 
 /** What the running daemon answers to `status`, as far as it is looked at. */

@@ -107,6 +107,7 @@ function depsOf(config: LiveConfig, { store, keys, now, randomBytes }: Own): Dep
     troubles: () => [],
     isClockSure: () => true,
     unheard: () => null,
+    ailments: () => [],
     certificate: () => null,
     policyState: () => ({ file: '', hash: policy.hash, source: policy.source, loaded_at: policy.loaded_at, problem: null }),
     policy: () => policy,

@@ -37,6 +37,15 @@ const there =
       : skipped(`${directory} is not there yet; the daemon makes it at its first start.`)
   }
 
+/** The same, cheaply. */
+function cheaply(look: (directory: string) => Finding): Pick<Check, 'run' | 'cheap'> {
+  const run = ({ config: { state_directory } }: Pick<Subject, 'config'>) =>
+    existsSync(state_directory)
+      ? look(state_directory)
+      : skipped(`${state_directory} is not there yet; the daemon makes it at its first start.`)
+  return { run, cheap: run }
+}
+
 /** Runs `look` at the database where there is one. */
 const opened = (look: (database: Examined, file: string, subject: Subject) => Finding): Check['run'] =>
   there((directory, subject) => {
@@ -57,7 +66,7 @@ export const stateChecks: readonly Check[] = [
     id: 'state_directory',
     title: 'the state directory',
     why: 'Its keys can sign any token, so nobody but the user of the daemon may enter it.',
-    run: there((directory) => {
+    ...cheaply((directory) => {
       const { mode, uid } = statSync(directory)
       if (mode & 0o077)
         return fault(`${directory} can be entered by others (mode ${(mode & 0o777).toString(8)}).`, `Run: chmod 700 ${directory}`)
@@ -74,7 +83,7 @@ export const stateChecks: readonly Check[] = [
     id: 'file_system',
     title: 'its file system',
     why: 'An answer leaves when its rows are on disk. Over a network or in memory that is not so, and locks may not hold.',
-    run: there((directory) => {
+    ...cheaply((directory) => {
       const { type } = statfsSync(directory)
       const name = remote.get(type)
       if (name) return fault(`${name}.`, 'Put "state_directory" on a local disk.')

@@ -1,7 +1,8 @@
 import type { PolicyProblem } from '../deps.ts'
-import { daysLeft, isServable } from '../http/certificate_state.ts'
+import { daysLeft } from '../http/certificate_state.ts'
 import type { Endpoint } from '../http/endpoint.ts'
 import { json } from '../http/endpoint.ts'
+import { readinessOf } from '../http/readiness.ts'
 
 /** Whether the process answers; nothing is asked of anybody. */
 export const healthz: Endpoint = {
@@ -11,38 +12,30 @@ export const healthz: Endpoint = {
   handle: () => json({ status: 'ok' }),
 }
 
-/**
- * Whether it can do its work: the mesh is Running, the store can be read and written to, the last policy was good, the certificate has not ended. Which policy is in force,
- * and for how long the certificate is good, stand beside it.
- */
+/** Whether it can do its work (`http/readiness`). What keeps it, which policy is in force and for how long the certificate is good stand beside it. */
 export const readyz: Endpoint = {
   path: '/readyz',
   methods: ['GET'],
   cost: 'free',
   async handle(deps) {
     const { hash, source, loaded_at, problem } = deps.policyState()
-    const mesh = deps.identity.status()
-    const troubles = new Map(deps.troubles().map(({ name, brief }) => [name, brief]))
-    const store = await deps.store.meta.find('tailnet').then(
-      () => troubles.get('store') ?? 'ok',
-      () => troubles.get('store') ?? 'cannot be read',
-    )
-    const descriptors = troubles.get('descriptors')
-    const unheard = deps.unheard()
+    const { ready, store, ailments } = await readinessOf(deps)
+    const descriptors = deps.troubles().find(({ name }) => name === 'descriptors')?.brief
     const certificate = deps.certificate()
-    const now = deps.now()
-    const ready =
-      mesh.running && store === 'ok' && descriptors === undefined && problem === null && unheard === null && isServable(certificate, now)
     return json(
       {
         ready,
-        mesh: mesh.state,
+        mesh: deps.identity.status().state,
         store,
         ...(descriptors !== undefined && { descriptors }),
-        ...(unheard !== null && { listening: 'an address of this node is not listened on' }),
+        ...(deps.unheard() !== null && { listening: 'an address of this node is not listened on' }),
         ...(certificate && {
-          certificate: { days_left: daysLeft(certificate, now), ...(certificate.problem && { problem: 'no newer one could be had' }) },
+          certificate: {
+            days_left: daysLeft(certificate, deps.now()),
+            ...(certificate.problem && { problem: 'no newer one could be had' }),
+          },
         }),
+        ...(ailments.length > 0 && { doctor: ailments }),
         policy: { hash, source, loaded_at, ...(problem && { problem: forStrangers(problem) }) },
       },
       ready ? 200 : 503,

@@ -9,6 +9,7 @@ import { healthz, readyz } from './health.ts'
 import { home, style } from './home.ts'
 import { introspect } from './introspect.ts'
 import { jwks, metadata, metadataPaths } from './metadata.ts'
+import { metrics } from './metrics.ts'
 import { register } from './register.ts'
 import { registeredClient } from './registered_client.ts'
 import { revoke } from './revoke.ts'
@@ -32,6 +33,7 @@ const belowIssuer: readonly Endpoint[] = [
   style,
   healthz,
   readyz,
+  metrics,
 ]
 
 /** Every endpoint with its whole path, for an issuer. */

@@ -17,6 +17,10 @@ import { createTurns } from './turns.ts'
 export type Gate = {
   /** Calls `go` where the request may pass: at once, or when it is the turn of its address. Otherwise answers it. */
   pass: (request: IncomingMessage, response: ServerResponse, go: () => void) => void
+  /** By how much the event loop was late at worst since this was asked, seconds. */
+  lag: () => number
+  /** Requests that are being answered. */
+  inProgress: () => number
   stop: () => void
 }
 
@@ -35,7 +39,13 @@ const toldAfter = 1000
 /** So many wait for that at most, with a connection each; others are told at once. */
 const mostHeld = 1024
 
-export function createGate(config: Config, identity: Identity, endpoints: readonly Endpoint[]): Gate {
+/** `onRefused` hears of each request that is refused here, by its status. */
+export function createGate(
+  config: Config,
+  identity: Identity,
+  endpoints: readonly Endpoint[],
+  onRefused: (status: 429 | 503) => void = () => undefined,
+): Gate {
   const { per_address, at_once, in_progress } = config.limits
   const perAddress = createRateLimit(per_address, () => performance.now())
   const turns = createTurns(at_once, in_progress)
@@ -45,6 +55,7 @@ export function createGate(config: Config, identity: Identity, endpoints: readon
   const kinds = new Map(endpoints.map(({ path, cost }): [string, Kind] => [path, cost ?? 'other']))
 
   function refuse(request: IncomingMessage, response: ServerResponse, status: 429 | 503, seconds: number): void {
+    onRefused(status)
     const words =
       status === 429
         ? { error: 'too_many_requests', error_description: 'This address asks too often. Wait as long as Retry-After says.' }
@@ -107,6 +118,8 @@ export function createGate(config: Config, identity: Identity, endpoints: readon
       if (address === undefined) begin()
       else if (!turns.take(address, begin)) refuseBusy(request, response)
     },
+    lag: load.lag,
+    inProgress: load.inProgress,
     stop: load.stop,
   }
 }

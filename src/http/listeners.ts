@@ -285,6 +285,14 @@ export async function onSocket(path: string, listening: () => Promise<unknown>, 
   }
 }
 
+/** Listens (`listening`) on `HOST:PORT`. Throws ConfigError. */
+export async function onPlace(place: string, listening: (host: string, port: number) => Promise<unknown>): Promise<void> {
+  const [, host = '', port = ''] = /^\[?(.*?)\]?:(\d+)$/.exec(place) ?? []
+  await listening(host, Number(port)).catch((cause: NodeJS.ErrnoException) => {
+    throw inWords(cause, place)
+  })
+}
+
 /** How long an answer may still take when the daemon stops, and how often is looked who has got theirs. Milliseconds. */
 const stopping = { patience: 5000, every: 20 }
 

@@ -12,6 +12,9 @@ export type LoadMeter = {
   begin: () => void
   end: () => void
   now: () => Load
+  /** By how much the event loop was late at worst since this was asked, seconds. */
+  lag: () => number
+  inProgress: () => number
   stop: () => void
 }
 
@@ -19,10 +22,12 @@ export type LoadMeter = {
 export function createLoadMeter(most: number): LoadMeter {
   let inProgress = 0
   let lag = 0
+  let worst = 0
   let due = performance.now() + every
   const timer = setInterval(() => {
     const now = performance.now()
     lag = Math.max(0, now - due)
+    worst = Math.max(worst, lag)
     due = now + every
   }, every)
   timer.unref()
@@ -33,6 +38,12 @@ export function createLoadMeter(most: number): LoadMeter {
       if (inProgress > most || lag > late.overloaded) return 'overloaded'
       return inProgress > most / 2 || lag > late.busy ? 'busy' : 'calm'
     },
+    lag() {
+      const seconds = worst / 1000
+      worst = 0
+      return seconds
+    },
+    inProgress: () => inProgress,
     stop: () => clearInterval(timer),
   }
 }

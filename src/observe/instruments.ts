@@ -16,7 +16,7 @@ type Instrument = { name: string; lines: () => string[] | Promise<string[]> }
 export type Registry = {
   counter: (name: string, help: string, labels?: readonly string[]) => Counter
   histogram: (name: string, help: string, labels?: readonly string[]) => Histogram
-  /** `read` is asked at each look. */
+  /** `read` is asked at each look. A name that ends in `_total` is that of a counter, which somebody else keeps. */
   gauge: (name: string, help: string, labels: readonly string[], read: () => readonly Sample[] | Promise<readonly Sample[]>) => void
   names: () => string[]
   /** All of them. What cannot be read now is left out. */
@@ -86,7 +86,10 @@ export function createRegistry(): Registry {
     gauge(name, help, labels, read) {
       add(name, async () => {
         const samples = await read()
-        return [...head(name, help, 'gauge'), ...samples.map(([values, value]) => `${name}${labelled(labels, values)} ${value}`)]
+        return [
+          ...head(name, help, name.endsWith('_total') ? 'counter' : 'gauge'),
+          ...samples.map(([values, value]) => `${name}${labelled(labels, values)} ${value}`),
+        ]
       })
     },
 
