@@ -1,7 +1,7 @@
 /** The client of an authorization request: known already, or known after its metadata document was fetched. */
-import { type Client, clientOfStore, documentedClient } from '../clients/client.ts'
+import { type Client, clientOfStore } from '../clients/client.ts'
 import { findKnownClient, isStale } from '../clients/find.ts'
-import { isMetadataDocumentUrl } from '../clients/metadata_document.ts'
+import { documentedClient, isMetadataDocumentUrl } from '../clients/metadata_document.ts'
 import { refuseOfficialName } from '../clients/official_name.ts'
 import { decide } from '../decide.ts'
 import type { ActivePolicy, Deps } from '../deps.ts'

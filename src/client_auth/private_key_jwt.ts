@@ -4,6 +4,7 @@ import { type ForeignJwt, isSignedBy } from '../keys/foreign_jwt.ts'
 import { type ForeignKey, foreignKeysOf, isForSignatures } from '../keys/foreign_key.ts'
 import { OAuthError, Unavailable } from '../oauth/error.ts'
 import { optional } from '../oauth/parse.ts'
+import type { PublicJwk } from '../oauth/public_jwk.ts'
 import { digest } from '../oauth/secret.ts'
 import { useAssertion } from '../store/client_assertions.ts'
 import { GuardFailed } from '../store/engine.ts'
@@ -53,13 +54,21 @@ function checkClaims({ config: { issuer }, now }: Deps, client: Client, { header
   if (typeof jti !== 'string' || jti === '' || jti.length > longestJti) throw refuse(`needs a jti of ${longestJti} letters at the most`)
 }
 
+const made = new WeakMap<PublicJwk, readonly ForeignKey[]>()
+
+/** To make a key takes as long as to verify a signature, so it is done for keys that are needed, and for those that the policy holds once. */
+function madeOf(jwk: PublicJwk): readonly ForeignKey[] {
+  const before = made.get(jwk)
+  if (before) return before
+  const keys = foreignKeysOf({ keys: [jwk] }, isForSignatures) ?? []
+  made.set(jwk, keys)
+  return keys
+}
+
 /** The keys that stand in the client's entry, or those at its address. Throws `Unavailable` where that cannot be read. */
 async function keysOf({ clientKeys, now }: Deps, { client_id, keys }: Client, { kid }: ForeignJwt): Promise<readonly ForeignKey[]> {
   if (keys === null) return []
-  if ('jwks' in keys) {
-    const named = keys.jwks.keys.filter((key) => kid === undefined || key.kid === kid) // only what is needed: to make a key of each takes time
-    return foreignKeysOf({ keys: named }, isForSignatures) ?? []
-  }
+  if ('jwks' in keys) return keys.jwks.keys.filter((key) => kid === undefined || key.kid === kid).flatMap(madeOf)
   return clientKeys.at(keys.jwks_uri, { client_id, kid, now: now() })
 }
 

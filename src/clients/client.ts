@@ -6,7 +6,6 @@ import type { ClientJwks } from '../oauth/client_jwks.ts'
 import type { AuthMethod as RegisteredMethod } from '../oauth/client_metadata.ts'
 import type { ClientFacts, PolicyClient } from '../policy/index.ts'
 import type { StoredClient } from '../store/clients.ts'
-import type { MetadataDocument } from './metadata_document.ts'
 
 /** How a client may prove itself: as it may register (RFC 7591 §2), or as only the policy file says. */
 export type AuthMethod = RegisteredMethod | 'node'
@@ -45,7 +44,7 @@ export type Client = {
   stored: StoredClient | null
 }
 
-const workloadGrantTypes = ['client_credentials', 'urn:ietf:params:oauth:grant-type:token-exchange'] as const
+export const workloadGrantTypes = ['client_credentials', 'urn:ietf:params:oauth:grant-type:token-exchange'] as const
 const publicGrantTypes = ['authorization_code', 'refresh_token'] as const
 
 /** What an admin's client may ask for; what it gets is the policy's to say. */
@@ -125,47 +124,3 @@ export function clientOfStore(stored: StoredClient, named?: PolicyClient): Clien
     stored,
   }
 }
-
-/** The row of software that its metadata document describes. `known`: the one that there was; `unused_ttl`, `now`: seconds. */
-export const documentedClient = (
-  client_id: string,
-  { metadata, expires_at }: MetadataDocument,
-  { known, now, unused_ttl }: { known: StoredClient | null | undefined; now: number; unused_ttl: number },
-): StoredClient => ({
-  client_id,
-  kind: 'metadata_document',
-  metadata,
-  secret_digest: null,
-  registration_token_digest: null,
-  owner: null,
-  software: null,
-  initial_access_token: null,
-  owner_name: '',
-  created_at: known?.created_at ?? now,
-  used_at: now,
-  unused_ttl,
-  fresh_until: expires_at,
-})
-
-/** A workload that nobody registered: its SPIFFE ID is its client_id, and grants that name it are all that it has. */
-export const clientOfWorkload = (spiffe_id: string): Client => ({
-  client_id: spiffe_id,
-  title: spiffe_id,
-  verified: false,
-  facts: { client_id: spiffe_id, name: null, spiffe_id },
-  redirect_uris: [],
-  post_logout_redirect_uris: [],
-  grant_types: workloadGrantTypes,
-  auth_methods: ['spiffe_jwt'],
-  secret_digest: null,
-  keys: null,
-  assertions: { alg: null, token_endpoint_too: false },
-  spiffe_id,
-  node_tags: [],
-  require_pkce: true,
-  default_resource: null,
-  id_token_alg: 'RS256',
-  registered_by: null,
-  software_digest: softwareDigest([], ['spiffe_jwt'], spiffe_id),
-  stored: null,
-})

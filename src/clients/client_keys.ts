@@ -63,9 +63,10 @@ export function createClientKeys({ fetch, limits }: { fetch: GuardedFetch; limit
   return {
     async at(url, { client_id, kid, now }) {
       const before = known.get(url)
-      const fresh = before !== undefined && now < before.fresh_until
+      // A clock that was set back makes nothing fresh for longer.
+      const fresh = before !== undefined && now < before.fresh_until && before.fresh_until - now <= kept.most
       if (fresh && (kid === undefined || before.keys.some((key) => key.kid === kid))) return before.keys
-      if (before && now < before.mayTry) {
+      if (before && now < before.mayTry && before.mayTry - now <= kept.least) {
         if (fresh) return before.keys
         throw unavailable(new Error('it could not be fetched a moment ago'), before.mayTry - now)
       }

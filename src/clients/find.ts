@@ -1,11 +1,11 @@
 /** Finds a client by its id, in the order of the MCP specification: the policy file, a metadata document, a registration. */
 import type { ActivePolicy, Deps } from '../deps.ts'
 import { OAuthError, Unavailable } from '../oauth/error.ts'
-import { parseSpiffeId } from '../oauth/spiffe_id.ts'
 import { defaults, type Policy, type PolicyClient } from '../policy/index.ts'
 import { keepMetadataDocument } from '../store/clients.ts'
-import { type Client, clientOfPolicy, clientOfStore, clientOfWorkload, documentedClient } from './client.ts'
-import { isMetadataDocumentUrl } from './metadata_document.ts'
+import { type Client, clientOfPolicy, clientOfStore } from './client.ts'
+import { documentedClient, isMetadataDocumentUrl } from './metadata_document.ts'
+import { findWorkload } from './workload.ts'
 
 const mostLetters = 2048
 
@@ -17,21 +17,9 @@ export async function findKnownClient(deps: Deps, policy: ActivePolicy, client_i
   if (client_id.length > mostLetters) return undefined
   const named = policy.clients.get(client_id)
   if (named && !namesDocument(named)) return clientOfPolicy(named, policy)
-  if (client_id.startsWith('spiffe://')) return workload(deps, policy, client_id)
+  if (client_id.startsWith('spiffe://')) return findWorkload(deps, policy, client_id)
   const stored = await deps.store.clients.find(client_id, deps.now())
   return stored && clientOfStore(stored, named)
-}
-
-/**
- * The client that a workload is: the one of the policy that has its SPIFFE ID, else the workload itself, where its trust domain is configured. Undefined where
- * several have it: then the request has to say which by client_id.
- */
-function workload({ config }: Deps, policy: ActivePolicy, spiffe_id: string): Client | undefined {
-  const id = parseSpiffeId(spiffe_id)
-  if (!id || !Object.hasOwn(config.spiffe.trust_domains, id.trust_domain)) return undefined
-  const [client, another] = [...policy.clients.values()].filter((one) => one.spiffe_id === spiffe_id)
-  if (another) return undefined
-  return client ? clientOfPolicy(client, policy) : clientOfWorkload(spiffe_id)
 }
 
 /** Whether a policy entry only stands for a metadata document: it holds neither redirect URIs nor a credential, and its id is such a document's URL. */

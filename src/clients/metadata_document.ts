@@ -2,6 +2,7 @@
 import { type ParsedMetadata, parseClientMetadata } from '../oauth/client_metadata.ts'
 import { OAuthError, Unavailable } from '../oauth/error.ts'
 import { isPort, isUriText, splitUri } from '../oauth/uri_text.ts'
+import type { StoredClient } from '../store/clients.ts'
 import { createFetchBudget, type FetchLimits } from './fetch_budget.ts'
 import { FetchRefused, type GuardedFetch } from './guarded_fetch.ts'
 import { freshFor } from './http_cache.ts'
@@ -94,3 +95,24 @@ export function createMetadataDocuments({ fetch, limits }: { fetch: GuardedFetch
     },
   }
 }
+
+/** The row of software that its metadata document describes. `known`: the one that there was; `unused_ttl`, `now`: seconds. */
+export const documentedClient = (
+  client_id: string,
+  { metadata, expires_at }: MetadataDocument,
+  { known, now, unused_ttl }: { known: StoredClient | null | undefined; now: number; unused_ttl: number },
+): StoredClient => ({
+  client_id,
+  kind: 'metadata_document',
+  metadata,
+  secret_digest: null,
+  registration_token_digest: null,
+  owner: null,
+  software: null,
+  initial_access_token: null,
+  owner_name: '',
+  created_at: known?.created_at ?? now,
+  used_at: now,
+  unused_ttl,
+  fresh_until: expires_at,
+})

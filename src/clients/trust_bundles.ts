@@ -74,6 +74,14 @@ export function createTrustBundles({ trust_domains, store, now, log, fetch = {} 
     }
   }
 
+  function rememberOnce(): Promise<void> {
+    remembered ??= remember().catch((error) => {
+      remembered = null
+      throw error
+    })
+    return remembered
+  }
+
   /** The bundle that a text is. Throws where it is none, or an older one: a key that was taken back must not come again (§4.1.1). */
   function newer(domain: Domain, body: string): TrustBundle {
     const bundle = parseTrustBundle(body)
@@ -108,15 +116,13 @@ export function createTrustBundles({ trust_domains, store, now, log, fetch = {} 
     const { trust_domain } = domain
     let pause = pauseAfterFailure
     try {
-      remembered ??= remember()
-      await remembered
+      await rememberOnce()
       await load(domain)
       if (domain.problem !== null) log.info({ trust_domain }, `the trust bundle of ${trust_domain} is read again`)
       domain.problem = null
       const hint = domain.bundle?.refresh_hint ?? refreshEvery.unsaid
       pause = 'file' in domain.source ? 0 : Math.max(refreshEvery.least, Math.min(refreshEvery.most, hint))
     } catch (thrown) {
-      remembered = domain.bundle ? remembered : null
       const problem = reasonOf(thrown)
       if (problem !== domain.problem)
         log.warn(
@@ -128,6 +134,9 @@ export function createTrustBundles({ trust_domains, store, now, log, fetch = {} 
     domain.due = now() + pause
     domain.mayLook = now() + Math.min(pause, pauseForKid)
   }
+
+  /** Also where the clock was set back: what was to come soon may be years ahead now. */
+  const isDue = ({ due }: Domain): boolean => now() >= due || due - now() > refreshEvery.most
 
   /** Many at the same moment share one look. */
   const lookOnce = (domain: Domain): Promise<void> => {
@@ -142,13 +151,13 @@ export function createTrustBundles({ trust_domains, store, now, log, fetch = {} 
       const domain = domains.get(trust_domain)
       if (!domain) return undefined
       const isKnown = () => kid === undefined || domain.bundle?.keys.some((key) => key.kid === kid)
-      if (now() >= domain.due || (!isKnown() && now() >= domain.mayLook)) await lookOnce(domain)
+      if (isDue(domain) || (!isKnown() && now() >= domain.mayLook)) await lookOnce(domain)
       if (!domain.bundle)
         throw new Unavailable(`The trust bundle of ${trust_domain} could not be read yet.`, { cause: new Error(domain.problem ?? '') })
       return domain.bundle.keys
     },
     async refresh() {
-      await Promise.all([...domains.values()].filter(({ due }) => now() >= due).map(lookOnce))
+      await Promise.all([...domains.values()].filter(isDue).map(lookOnce))
     },
     list: () =>
       [...domains.values()].map(({ trust_domain, source, bundle, read_at, problem }) => ({

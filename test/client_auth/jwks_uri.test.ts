@@ -91,6 +91,17 @@ test('RFC 9111 §4.2.1: keys are kept for a minute at least and an hour at most,
     assert.deepEqual([await asked(3599, { 'cache-control': control }), await asked(3600, { 'cache-control': control })], [0, 1], control)
 })
 
+test('a clock that was set back makes no key good for longer', async (t) => {
+  const [one, two] = [newPair(), newPair()]
+  const there = await site(t, one)
+  const started = await startFor(t, there)
+  assert.equal((await tryWith(started, one)).status, 200)
+  there.publish(two)
+  started.clock.advance({ days: -400 })
+  assertRefused(await tryWith(started, one), 'invalid_client', 401)
+  assert.equal((await tryWith(started, two)).status, 200)
+})
+
 test('RFC 7523 §3: while the keys cannot be had it is 503 with Retry-After, never a yes and never invalid_client; the site is not asked all the time [threats 230]', async (t) => {
   const pair = newPair()
   const there = await site(t, pair)

@@ -69,6 +69,17 @@ test('SPIFFE Federation §4.1: a bundle is fetched once, and again when its spif
   }
 })
 
+test('a clock that was set back makes no bundle good for longer', async (t) => {
+  const td = await startTrustDomain(t, 'example.org')
+  const started = await startWith(t, { 'example.org': td.source })
+  const [old] = td.pairs
+  assert.equal(await statusWith(started, td), 200)
+  td.rotate(newPair())
+  started.clock.advance({ days: -400 })
+  assert.equal(await statusWith(started, td, old), 401)
+  assert.equal(await statusWith(started, td), 200)
+})
+
 test('SPIFFE Bundle §4.2: a key that is new is found before its time, though strangers cannot make us fetch all the time', async (t) => {
   const td = await startTrustDomain(t, 'example.org')
   const started = await startWith(t, { 'example.org': td.source })
