@@ -26,7 +26,7 @@ export const client_credentials: GrantType = {
     } as const
     const facts = { entry: 'client_credentials', client_id, resource: resource.uri } as const
     const { verdict, decision_id, writes } = await decide(deps, policy, asked, facts, { authorization_id: id })
-    refuseDropped(verdict, resource)
+    await refuseDropped(deps, policy, asked, facts, verdict)
     const lifetime = verdict.limits.access_token_ttl ?? deps.config.lifetimes.access_token
     const authorization = {
       id,

@@ -1,9 +1,11 @@
 /** What a request of a machine is for: one resource, and scopes there. */
 import type { Client } from '../clients/client.ts'
-import type { ActivePolicy } from '../deps.ts'
+import { type Facts, refuse } from '../decide.ts'
+import type { ActivePolicy, Deps } from '../deps.ts'
 import { OAuthError } from '../oauth/error.ts'
 import { optional, type Params } from '../oauth/parse.ts'
-import type { Allowed, Resource } from '../policy/index.ts'
+import { parseScope } from '../oauth/scope.ts'
+import type { Allowed, Asked, Resource } from '../policy/index.ts'
 import { resourceByUri } from '../tokens/subject.ts'
 
 const shown = (text: string) => JSON.stringify(text.slice(0, 200))
@@ -34,13 +36,21 @@ function defaultFor(policy: ActivePolicy, { default_resource }: Client): Resourc
   return [...policy.resources.values()].find((resource) => resource.default)
 }
 
-/** The scopes that a request asks for; none where it leaves that to the policy (RFC 6749 §3.3). */
-export const scopesAsked = (params: Params): string[] => [
-  ...new Set((optional(params, 'scope') ?? '').split(' ').filter((scope) => scope !== '')),
-]
+/** The scopes that a request asks for; none where it leaves that to the policy (RFC 6749 §3.3). Throws `invalid_scope` for what can be none. */
+export const scopesAsked = (params: Params): string[] => parseScope(optional(params, 'scope') ?? '')
 
-/** A machine asks for what it needs, and nobody reads what is missing: so it gets all of it or nothing. Throws `invalid_scope`. */
-export function refuseDropped({ dropped }: Allowed, resource: Resource): void {
-  if (dropped.length > 0)
-    throw new OAuthError('invalid_scope', `The policy does not give this client ${shown(dropped.join(' '))} at ${resource.name}.`)
+/**
+ * A machine asks for what it needs, and nobody reads what is missing: so it gets all of it or nothing. Throws `invalid_scope`, after the denial is on disk:
+ * the policy allowed a part, which nobody gets.
+ */
+export async function refuseDropped(
+  deps: Deps,
+  policy: ActivePolicy,
+  asked: Asked & { resource: string },
+  facts: Facts,
+  { dropped }: Allowed,
+): Promise<void> {
+  if (dropped.length === 0) return
+  const sentence = `The policy does not give this client ${shown(dropped.join(' '))} at ${asked.resource}.`
+  throw await refuse(deps, policy, asked, facts, { allowed: false, reason: 'scope', sentence, near: [], reasons: [] })
 }

@@ -57,7 +57,7 @@ export const token_exchange: GrantType = {
     const act: Act | null = impersonate ? (before?.act ?? null) : { sub: actor, ...(before?.act && { act: before.act }) }
     const detail = { login: parent.login, from: parent.id, depth, ...(act && { act }) }
     const { verdict, decision_id, writes } = await decide(deps, policy, asked, facts, { authorization_id: id, detail })
-    refuseDropped(verdict, resource)
+    await refuseDropped(deps, policy, asked, facts, verdict)
 
     const { limits } = verdict
     const exchanged: Exchanged = {

@@ -142,6 +142,39 @@ test('RFC 8693 §5: scope is never more than the held scopes lead to, nor than t
   assert.equal((await ask('wiki:write')).json().scope, 'wiki:write')
 })
 
+test('A request of which the policy gives only a part gets nothing, and a decision tells why (RFC 6749 §5.2)', async (t) => {
+  const started = await start(t, { policy: withGateway() })
+  const { alice, ci, daemon } = started
+  const { access_token: subject_token } = await alice.signIn(await alice.register(), gatewayResource)
+  const gateway = policyClient(started, 'gateway')
+  const agent = policyClient(started, 'agent')
+  const own = { grant_type: 'client_credentials', client_id: agent.client_id, client_secret: String(agent.client_secret), ...gatewayResource }
+  const answers = [
+    await exchange(ci, gateway, { subject_token, resource: wiki.resource, scope: 'wiki:read wiki:write' }),
+    await ci.send('/token', { form: { ...own, scope: 'tools:call tools:list' } }),
+  ]
+  for (const answer of answers) {
+    assertRefused(answer, 'invalid_scope')
+    const row = await daemon.deps.store.decisions.find(String(answer.json().decision_id))
+    assert.deepEqual([row?.outcome, row?.reason], ['denied', 'scope'])
+  }
+})
+
+test('RFC 6749 §3.3: what can be no scope is refused before anything is asked about it [threats 52]', async (t) => {
+  const started = await start(t, { policy: withGateway() })
+  const { alice, ci, daemon } = started
+  const { access_token: subject_token } = await alice.signIn(await alice.register(), gatewayResource)
+  const before = await daemon.deps.store.decisions.list({})
+  const odd = ['wiki:read\twiki:write', '"wiki:read"', 'wiki:read\u0001', 'wïki', 'x'.repeat(4097), 'a '.repeat(101)]
+  for (const scope of [...odd, Array.from({ length: 101 }, (_, at) => `s${at}`).join(' ')]) {
+    if (scope.startsWith('a ')) continue
+    const answer = await exchange(ci, policyClient(started, 'gateway'), { subject_token, resource: wiki.resource, scope })
+    assertRefused(answer, 'invalid_scope')
+    assert.ok(answer.text.length < 500, answer.text)
+  }
+  assert.equal((await daemon.deps.store.decisions.list({})).length, before.length)
+})
+
 test('RFC 8693 §5: only a client that proves itself exchanges, and only one that the edge names [threats 254, 259]', async (t) => {
   const started = await start(t, { policy: withGateway() })
   const { alice, ci } = started
@@ -352,6 +385,12 @@ test('An edge may give a refresh token: then the exchange goes on after the toke
   await assert.rejects(ci.refresh(gateway, later), { error: 'invalid_grant' })
   assert.ok(setPolicy(withGateway(() => {}, { ...edge, refresh_token: true })).ok)
   const again = await ci.refresh(gateway, later)
+
+  assert.ok(setPolicy(withGateway()).ok)
+  await assert.rejects(ci.refresh(gateway, again), { error: 'invalid_grant' }, 'the edge gives no refresh token any more')
+  assert.equal((await atWiki(started, again.access_token)).active, true, 'and still lets the gateway exchange')
+  assert.ok(setPolicy(withGateway(() => {}, { ...edge, refresh_token: true })).ok)
+
   await alice.send('/revoke', { form: { client_id: agent.client_id, token: String(tokens.refresh_token) } })
   await assert.rejects(ci.refresh(gateway, again), { error: 'invalid_grant' })
   assert.equal((await atWiki(started, again.access_token)).active, false)
