@@ -1,3 +1,4 @@
+import { isProvenBy } from '../clients/client.ts'
 import { OAuthError } from '../oauth/error.ts'
 import { bareClientId } from './bare.ts'
 import type { Method } from './method.ts'
@@ -13,15 +14,15 @@ export const node: Method = {
     if (client_id === undefined) return undefined
     return {
       client_id,
-      async proves({ node_tags }, { caller }) {
+      async proves(client, { caller }) {
         const called = await caller()
         if (!called.principal) throw new OAuthError('invalid_client', `This client is proven by its machine. ${called.sentence}`)
         const { principal } = called
-        if (principal.kind === 'node' && principal.tags.some((tag) => node_tags.includes(tag))) return { node: principal }
+        if (principal.kind === 'node' && isProvenBy(client, principal)) return { node: principal }
         const has = principal.kind === 'node' ? `has ${principal.tags.join(', ')}` : `is ${principal.login}'s`
         throw new OAuthError(
           'invalid_client',
-          `This client is proven by its machine, which has ${node_tags.join(' or ')}. ${principal.node.name} ${has}.`,
+          `This client is proven by its machine, which has ${client.node_tags.join(' or ')}. ${principal.node.name} ${has}.`,
         )
       },
     }

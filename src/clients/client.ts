@@ -4,6 +4,7 @@ import type { ActivePolicy } from '../deps.ts'
 import type { Algorithm } from '../keys/keyset.ts'
 import type { ClientJwks } from '../oauth/client_jwks.ts'
 import type { AuthMethod as RegisteredMethod } from '../oauth/client_metadata.ts'
+import type { NodePrincipal } from '../oauth/principal.ts'
 import type { ClientFacts, PolicyClient } from '../policy/index.ts'
 import type { StoredClient } from '../store/clients.ts'
 
@@ -70,6 +71,9 @@ const keysOf = ({ jwks, jwks_uri }: { jwks?: ClientJwks | null | undefined; jwks
 
 /** Whether anybody can be it by naming it (RFC 6749 §2.1). */
 export const isPublic = ({ auth_methods }: Client): boolean => auth_methods.includes('none')
+
+/** Whether this machine proves the client (`node`). */
+export const isProvenBy = ({ node_tags }: Client, { tags }: NodePrincipal): boolean => tags.some((tag) => node_tags.includes(tag))
 
 /** A client of the policy file. */
 export function clientOfPolicy(client: PolicyClient, policy: ActivePolicy): Client {

@@ -1,12 +1,14 @@
 /** The tokens that an exchange is shown: whose they are, and what they say (RFC 8693 §2.1, §3). */
 import { type Client, isPublic } from '../clients/client.ts'
-import { findKnownClient } from '../clients/find.ts'
 import type { Deps } from '../deps.ts'
 import { OAuthError } from '../oauth/error.ts'
 import { optional, required } from '../oauth/parse.ts'
-import { isIdentityScope } from '../policy/index.ts'
+import type { Principal } from '../oauth/principal.ts'
+import { type Denied, isIdentityScope } from '../policy/index.ts'
 import type { Authorization } from '../store/authorizations.ts'
 import { livesWhole } from '../tokens/ancestors.ts'
+import type { Acting } from '../tokens/exchanged.ts'
+import { liveScopes } from '../tokens/live_scopes.ts'
 import { resolveAccessToken } from '../tokens/resolve.ts'
 import type { TokenRequest } from './index.ts'
 
@@ -67,11 +69,14 @@ export async function subjectTokenOf(deps: Deps, { client, params }: TokenReques
   return found
 }
 
+/** How a request is refused once it is known what it is about: the denial is on disk before it is thrown. */
+export type Refuse = (reason: Denied['reason'], sentence: string, principal?: Principal | null) => Promise<OAuthError>
+
 /**
- * The other client that acts, where the request shows an `actor_token` of it: an access token that it got for itself. Null where there is none, or it is
- * the client's own. Throws `invalid_request` (RFC 8693 §2.1).
+ * The other client that acts, and the tagged machine that it is proven by, where the request shows an `actor_token` of it: an access token that it got for
+ * itself, and that is worth something today. Null where there is none, or it is the client's own. Throws `invalid_request` (RFC 8693 §2.1).
  */
-export async function otherActorOf(deps: Deps, { policy, client, params }: TokenRequest): Promise<Client | null> {
+export async function otherActorOf(deps: Deps, { policy, client, params }: TokenRequest, denied: Refuse): Promise<Acting['other']> {
   const token = optional(params, 'actor_token')
   const type = optional(params, 'actor_token_type')
   if ((token === undefined) !== (type === undefined)) throw refuse('actor_token and actor_token_type go together (RFC 8693 §2.1).')
@@ -82,8 +87,10 @@ export async function otherActorOf(deps: Deps, { policy, client, params }: Token
   const { workload, parent_id } = found.authorization
   if (workload === null || parent_id !== null)
     throw refuse('The actor_token speaks for somebody else. It must be one that a client got for itself, by client_credentials.')
+  const actor = await liveScopes(deps, policy, found.authorization, found.claims.scope.split(' '))
+  if ('dead' in actor) throw await denied(actor.dead.why.reason, `The actor_token is worth nothing now. ${actor.dead.why.sentence}`)
   if (workload === client.client_id) return null
-  const other = await findKnownClient(deps, policy, workload)
-  if (!other || isPublic(other)) throw refuse('The client of the actor_token is not known here any more.')
-  return other
+  const { client: other, principal } = actor.live
+  if (isPublic(other)) throw refuse('The client of the actor_token proves itself no more, so anybody could say that they are it.')
+  return { client: other, node: principal?.kind === 'node' ? principal : null }
 }

@@ -1,6 +1,6 @@
 /** What a request of a machine is for: one resource, and scopes there. */
 import type { Client } from '../clients/client.ts'
-import { type Facts, refuse } from '../decide.ts'
+import { type Facts, recordDenial } from '../decide.ts'
 import type { ActivePolicy, Deps } from '../deps.ts'
 import { OAuthError } from '../oauth/error.ts'
 import { optional, type Params } from '../oauth/parse.ts'
@@ -40,17 +40,20 @@ function defaultFor(policy: ActivePolicy, { default_resource }: Client): Resourc
 export const scopesAsked = (params: Params): string[] => parseScope(optional(params, 'scope') ?? '')
 
 /**
- * A machine asks for what it needs, and nobody reads what is missing: so it gets all of it or nothing. Throws `invalid_scope`, after the denial is on disk:
- * the policy allowed a part, which nobody gets.
+ * A machine asks for what it needs, and nobody reads what is missing: so it gets all of it or nothing. Throws `invalid_scope`, after the denial is on disk. It
+ * is not the policy's own, which gave a part: so that asked again, the policy says no other thing.
  */
 export async function refuseDropped(
   deps: Deps,
   policy: ActivePolicy,
-  asked: Asked & { resource: string },
+  { principal, resource, scopes }: Asked & { resource: string; scopes: readonly string[] },
   facts: Facts,
   { dropped }: Allowed,
 ): Promise<void> {
   if (dropped.length === 0) return
-  const sentence = `The policy does not give this client ${shown(dropped.join(' '))} at ${asked.resource}.`
-  throw await refuse(deps, policy, asked, facts, { allowed: false, reason: 'scope', sentence, near: [], reasons: [] })
+  const sentence = `The policy does not give this client ${shown(dropped.join(' '))} at ${resource}.`
+  const decision_id = await recordDenial(deps, policy, principal, { ...facts, scopes }, 'scope', sentence)
+  throw new OAuthError('invalid_scope', `${sentence} Ask for the others alone, or mention decision ${decision_id} to an admin.`, {
+    decision_id,
+  })
 }

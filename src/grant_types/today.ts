@@ -46,7 +46,11 @@ export async function decideToday(
     if ('dead' in worth) throw await denied(worth.dead.why.reason, worth.dead.why.sentence, worth.dead.principal)
     const { verdict, writes } = await decide(deps, policy, worth.live.asked, facts)
     if (!verdict.limits.refresh_token)
-      throw await denied('no_grant', `The policy gives ${client.client_id} no refresh token for exchanges like this any more.`, worth.live.principal)
+      throw await denied(
+        'no_grant',
+        `The policy gives ${client.client_id} no refresh token for exchanges like this any more.`,
+        worth.live.principal,
+      )
     return { ...worth.live, authorization, limits: verdict.limits, writes }
   }
   const subject = await findSubject(deps, authorization)

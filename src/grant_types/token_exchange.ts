@@ -2,14 +2,12 @@ import { isPublic } from '../clients/client.ts'
 import { decide, recordDenial } from '../decide.ts'
 import { OAuthError } from '../oauth/error.ts'
 import { optional } from '../oauth/parse.ts'
-import type { Principal } from '../oauth/principal.ts'
-import type { Denied } from '../policy/index.ts'
 import { type Authorization, freshly, insertAuthorization, subjectLives } from '../store/authorizations.ts'
 import type { Act } from '../tokens/access_token.ts'
-import { type Exchanged, exchangeAsked, exchangedOf } from '../tokens/exchanged.ts'
+import { type Exchanged, exchangeAsked, exchangedOf, placeOf } from '../tokens/exchanged.ts'
 import { liveScopes } from '../tokens/live_scopes.ts'
 import { noClaims } from '../tokens/requested_claims.ts'
-import { otherActorOf, subjectTokenOf, tokenType } from './exchange_tokens.ts'
+import { otherActorOf, type Refuse, subjectTokenOf, tokenType } from './exchange_tokens.ts'
 import { newFamily } from './family.ts'
 import type { GrantType } from './index.ts'
 import { refuseDropped, scopesAsked, targetOf } from './target.ts'
@@ -30,19 +28,19 @@ export const token_exchange: GrantType = {
     if (!requestable.has(requested))
       throw new OAuthError('invalid_request', `The requested_token_type is not supported. Use ${[...requestable].join(' or ')}.`)
     const shown = await subjectTokenOf(deps, request)
-    const other = await otherActorOf(deps, request)
     const resource = targetOf(policy, client, params)
     const { authorization: parent } = shown
     const facts = { entry: 'token_exchange', client_id: client.client_id, resource: resource.uri, authorization_id: parent.id } as const
-    const denied = async (reason: Denied['reason'], sentence: string, principal: Principal | null = null) => {
+    const denied: Refuse = async (reason, sentence, principal = null) => {
       const decision_id = await recordDenial(deps, policy, principal, { ...facts, detail: { login: parent.login } }, reason, sentence)
       return new OAuthError('invalid_request', `${sentence} Mention decision ${decision_id} to an admin.`, { decision_id })
     }
 
+    const other = await otherActorOf(deps, request, denied)
     const subject = await liveScopes(deps, policy, parent, shown.scopes)
     if ('dead' in subject) throw await denied(subject.dead.why.reason, subject.dead.why.sentence, subject.dead.principal)
     const { principal } = subject.live
-    const actor = (other ?? client).client_id
+    const actor = (other?.client ?? client).client_id
     if (shown.may_act !== null && shown.may_act !== actor)
       throw await denied('client', `This subject_token lets ${shown.may_act} act, and nobody else (RFC 8693 §4.4).`, principal)
 
@@ -64,8 +62,8 @@ export const token_exchange: GrantType = {
       held: shown.scopes,
       depth,
       impersonate,
-      node: node && { node_id: node.node.id, address: node.address },
-      other: other?.client_id ?? null,
+      node: node && placeOf(node),
+      other: other && { client_id: other.client.client_id, node: other.node && placeOf(other.node) },
       act,
     }
     const authorization: Authorization = {

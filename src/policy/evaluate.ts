@@ -88,7 +88,7 @@ function exchange(engine: Engine, asked: Extract<Asked, { app: 'exchange' }>, no
     : mostLenient(passing({ ...subject, shelves: shelvesOf(engine, 'client_credentials', principal) }))
   const acting = [
     { keys: workloadKeys(engine, actor, client), facts: client },
-    ...(other ? [{ keys: workloadKeys(engine, null, other), facts: other }] : []),
+    ...(other ? [{ keys: workloadKeys(engine, asked.other_actor ?? null, other), facts: other }] : []),
   ]
   const exchanges = (rule: ExchangeRule, scope: string) => held.some((one) => rule.scopes.get(scope)?.has(one))
   const reaches = (rule: ExchangeRule, scope: string) => rule.beyond_subject || own.has(scope)

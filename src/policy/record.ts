@@ -16,8 +16,9 @@ export function principalFrom(text: string): Principal {
 
 /** All of a question but who asks. */
 export function questionText({ principal: _, ...asked }: Asked): string {
-  const actor = 'actor' in asked && asked.actor ? { actor: JSON.parse(identityText(asked.actor)) } : {}
-  return JSON.stringify({ ...asked, ...actor })
+  if (asked.app !== 'exchange') return JSON.stringify(asked)
+  const textOf = (node: Principal | null | undefined) => node && JSON.parse(identityText(node))
+  return JSON.stringify({ ...asked, actor: textOf(asked.actor), other_actor: textOf(asked.other_actor) })
 }
 
 /** `resource`: its URI, which is what stays where a policy names it otherwise; null where none was asked for. */
@@ -31,11 +32,16 @@ export function askedAgain(policy: Policy, { question, resource: uri, principal 
   const recorded = JSON.parse(question)
   const { client, resource } = recorded as { client?: ClientFacts | null; resource?: string | null }
   const found = uri === null ? undefined : [...policy.resources.values()].find((one) => withoutSlash(one.uri) === withoutSlash(uri))
-  return {
-    ...recorded,
-    principal,
-    ...(client && { client: { ...client, name: policy.clients.get(client.client_id)?.name ?? null } }),
-    ...(recorded.actor && { actor: principalFrom(JSON.stringify(recorded.actor)) }),
-    ...(resource && { resource: found?.name ?? uri ?? resource }),
-  }
+  const asked = { ...recorded, principal, ...(resource && { resource: found?.name ?? uri ?? resource }) }
+  for (const who of ['client', 'subject', 'other']) if (recorded[who]) asked[who] = asNamed(policy, recorded[who])
+  for (const node of ['actor', 'other_actor']) if (recorded[node]) asked[node] = principalFrom(JSON.stringify(recorded[node]))
+  // An ID token is exchanged by the client that it was issued to.
+  if (client?.name && recorded.from === client.name) asked.from = asked.client.name ?? recorded.from
+  return asked
 }
+
+/** The same client, by the name that this policy has for it. */
+const asNamed = (policy: Policy, client: ClientFacts): ClientFacts => ({
+  ...client,
+  name: policy.clients.get(client.client_id)?.name ?? null,
+})

@@ -15,7 +15,8 @@ export type Asked =
   | { app: 'register'; principal: Principal; via: 'dcr' | 'cimd' | 'initial_access_token'; hosts: readonly string[]; confidential: boolean }
   /**
    * RFC 8693. `principal` is the subject, or the client `subject` (and `principal` its tagged node, where that proved it) where it is a workload.
-   * The actor is `client`, and `actor` the tagged node that it calls from, where it does; `other`: another client whose `actor_token` it shows.
+   * The actor is `client`, and `actor` the tagged node that it calls from, where it does; `other`: another client whose `actor_token` it shows,
+   * and `other_actor` the tagged node that proved that one.
    * `from`: the resource that the subject token is for, of an ID token the client; `held`: its scopes. `depth`: how many exchanges the new token
    * descends from, this one included.
    */
@@ -26,6 +27,7 @@ export type Asked =
       client: ClientFacts
       actor: NodePrincipal | null
       other?: ClientFacts | null
+      other_actor?: NodePrincipal | null
       from: string
       held: readonly string[]
       resource: string

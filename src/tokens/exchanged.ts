@@ -6,6 +6,11 @@ import type { Authorization } from '../store/authorizations.ts'
 import type { Act } from './access_token.ts'
 import type { Live } from './live_scopes.ts'
 
+/** Where a tagged machine is found again. */
+export type Place = { node_id: string; address: string }
+
+export const placeOf = ({ node, address }: NodePrincipal): Place => ({ node_id: node.id, address })
+
 export type Exchanged = {
   /** Scopes of the token that was shown. */
   held: readonly string[]
@@ -14,9 +19,9 @@ export type Exchanged = {
   /** Whether the policy lets the actor pass for the subject (RFC 8693 §1.1). */
   impersonate: boolean
   /** The actor's tagged machine, where that is what proved it. */
-  node: { node_id: string; address: string } | null
-  /** Another client, whose `actor_token` was shown. */
-  other: string | null
+  node: Place | null
+  /** Another client, whose `actor_token` was shown, and the machine that it got that from. */
+  other: { client_id: string; node: Place | null } | null
   /** Null where nobody is said to act. */
   act: Act | null
 }
@@ -25,8 +30,11 @@ export type Exchanged = {
 export const exchangedOf = ({ exchange }: Pick<Authorization, 'exchange'>): Exchanged | null =>
   exchange === null ? null : (JSON.parse(exchange) as Exchanged)
 
-/** Who acts: the client that asks, the tagged machine that it asks from, and the other client whose token it shows. */
-export type Acting = { client: Client; node: NodePrincipal | null; other: Client | null }
+/** A client, and the tagged machine that proves it, where one does. */
+export type Actor = { client: Client; node: NodePrincipal | null }
+
+/** Who acts: the client that asks, and the other one whose token it shows. */
+export type Acting = Actor & { other: Actor | null }
 
 /**
  * The question whether `acting` may have `scopes` at `resource` for whom `subject` speaks. Undefined where the token that was shown is for meshidp
@@ -47,7 +55,7 @@ export function exchangeAsked(
     ...(subject.workload && { subject: subject.workload }),
     client: client.facts,
     actor: node,
-    ...(other && { other: other.facts }),
+    ...(other && { other: other.client.facts, other_actor: other.node }),
     from,
     held: subject.scopes,
     resource: resource.name,

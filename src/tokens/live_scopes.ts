@@ -1,12 +1,12 @@
 /** What a token is worth now: its scopes that today's policy still gives to whom it speaks for, as they are today. */
-import type { Client } from '../clients/client.ts'
+import { type Client, isProvenBy } from '../clients/client.ts'
 import { findKnownClient } from '../clients/find.ts'
 import type { ActivePolicy, Deps } from '../deps.ts'
-import type { Principal, UserPrincipal } from '../oauth/principal.ts'
+import type { NodePrincipal, Principal, UserPrincipal } from '../oauth/principal.ts'
 import { timed } from '../observe/trace.ts'
 import { type Asked, type ClientFacts, type Denied, evaluate, type Resource } from '../policy/index.ts'
 import { type Authorization, isLive } from '../store/authorizations.ts'
-import { type Exchanged, exchangeAsked, exchangedOf } from './exchanged.ts'
+import { type Actor, type Exchanged, exchangeAsked, exchangedOf } from './exchanged.ts'
 import { claimsFromStore, claimsWithin, noClaims, type RequestedClaims, withScopesBehind } from './requested_claims.ts'
 import { askedFor, findSubject, resourceByUri } from './subject.ts'
 
@@ -44,9 +44,9 @@ const judges: Record<'person' | 'workload' | 'exchange', Judge> = {
   /** RFC 6749 §4.4. */
   async workload(deps, policy, authorization, { client, resource, scopes }) {
     if (!resource) return deadResource(authorization)
-    const machine = authorization.node_id === '' ? null : await deps.identity.machineThere(authorization)
-    if (machine && !machine.there) return dead('identity', machine.sentence)
-    const principal = machine?.principal ?? null
+    const machine = await provingMachine(deps, client, authorization.node_id === '' ? null : authorization)
+    if ('dead' in machine) return machine
+    const { principal } = machine
     const asked: Asked = { app: 'client_credentials', principal, client: client.facts, resource: resource.name, scopes }
     const common = { principal, workload: client.facts, client, resource, claims: noClaims, asked }
     return timed(deps.trace, 'policy', () => judged(policy, common, deps.now()))
@@ -64,15 +64,38 @@ const judges: Record<'person' | 'workload' | 'exchange', Judge> = {
     if (authorization.bind === 'node' && principal?.node.id !== authorization.node_id)
       return dead('identity', `This token is bound to the machine on which ${authorization.login} signed in, and that is gone.`)
 
-    const machine = exchanged.node && (await deps.identity.machineThere(exchanged.node))
-    const other = exchanged.other === null ? null : await findKnownClient(deps, policy, exchanged.other)
-    if (other === undefined) return dead('client', `The client ${exchanged.other} is not known any more.`)
-    const acting = { client, node: machine?.there ? machine.principal : null, other }
+    const machine = await provingMachine(deps, client, exchanged.node)
+    if ('dead' in machine) return machine
+    const other = await otherActor(deps, policy, exchanged.other)
+    if (other && 'dead' in other) return other
+    const acting = { client, node: machine.principal, other }
     const asked = exchangeAsked(subject.live, authorization.subject_jti === null, acting, { ...exchanged, resource, scopes })
     if (!asked) return dead('target', 'The policy does not name any more what this token was exchanged from.')
     const common = { principal, workload, client, resource, claims: noClaims, asked }
     return timed(deps.trace, 'policy', () => judged(policy, common, deps.now()))
   },
+}
+
+/** The tagged machine that proved a client, if it was one: today it must be in the mesh, and still prove it. Throws `Unavailable` while the mesh is dark. */
+async function provingMachine(
+  { identity }: Deps,
+  client: Client,
+  remembered: { node_id: string; address: string } | null,
+): Promise<{ principal: NodePrincipal | null } | { dead: Dead }> {
+  if (remembered === null) return { principal: null }
+  const machine = await identity.machineThere(remembered)
+  if (!machine.there) return dead('identity', machine.sentence)
+  if (isProvenBy(client, machine.principal)) return { principal: machine.principal }
+  return dead('identity', `${machine.principal.node.name} does not prove the client ${client.client_id} any more: its tag is another one.`)
+}
+
+/** The other client that an exchange was shown a token of, as it is today. Throws `Unavailable` while the mesh is dark. */
+async function otherActor(deps: Deps, policy: ActivePolicy, remembered: Exchanged['other']): Promise<Actor | { dead: Dead } | null> {
+  if (remembered === null) return null
+  const client = await findKnownClient(deps, policy, remembered.client_id)
+  if (!client) return deadClient(remembered)
+  const machine = await provingMachine(deps, client, remembered.node)
+  return 'dead' in machine ? machine : { client, node: machine.principal }
 }
 
 const kindOf = ({ parent_id, workload }: Authorization) => (parent_id !== null ? 'exchange' : workload !== null ? 'workload' : 'person')
@@ -120,7 +143,8 @@ export function worth(
 }
 
 /** Of an authorization whose client, or whose resource, is known no more. */
-export const deadClient = ({ client_id }: Authorization) => dead('client', `The client ${client_id} is not known any more.`)
+export const deadClient = ({ client_id }: Pick<Authorization, 'client_id'>) =>
+  dead('client', `The client ${client_id} is not known any more.`)
 export const deadResource = ({ resource }: Authorization) => dead('target', `The policy has no resource ${resource} any more.`)
 
 const dead = (reason: Denied['reason'], sentence: string, principal: Principal | null = null) => ({

@@ -148,7 +148,12 @@ test('A request of which the policy gives only a part gets nothing, and a decisi
   const { access_token: subject_token } = await alice.signIn(await alice.register(), gatewayResource)
   const gateway = policyClient(started, 'gateway')
   const agent = policyClient(started, 'agent')
-  const own = { grant_type: 'client_credentials', client_id: agent.client_id, client_secret: String(agent.client_secret), ...gatewayResource }
+  const own = {
+    grant_type: 'client_credentials',
+    client_id: agent.client_id,
+    client_secret: String(agent.client_secret),
+    ...gatewayResource,
+  }
   const answers = [
     await exchange(ci, gateway, { subject_token, resource: wiki.resource, scope: 'wiki:read wiki:write' }),
     await ci.send('/token', { form: { ...own, scope: 'tools:call tools:list' } }),
@@ -428,4 +433,62 @@ test('RFC 8693 §2.1: a workload’s token is exchanged too, for what it could g
   assert.ok(setPolicy(withGateway()).ok)
   assert.equal((await atWiki(started, access_token)).active, false)
   assertRefused(await exchange(ci, policyClient(started, 'gateway'), { subject_token, resource: wiki.resource }), 'invalid_request')
+})
+
+test('A gateway that is proven by its machine acts as long as that machine proves it, by whatever name the edge knows it (RFC 7662 §2.2)', async (t) => {
+  const policy = withGateway(({ clients }) => void Object.assign(clients, { 'client:gateway': { node: ['tag:ci'] } }))
+  const started = await start(t, { policy })
+  const { alice, ci } = started
+  const { access_token: subject_token } = await alice.signIn(await alice.register(), gatewayResource)
+  const { access_token } = await exchanged(
+    ci,
+    { client_id: 'client:gateway', redirect_uri: '' },
+    { subject_token, resource: wiki.resource },
+  )
+  const active = async () => (await alice.introspect(policyClient(started, 'wiki-server'), access_token)).active
+  const machine = (change: object) => changeMesh(started, { machines: { 'ci-runner': change } })
+  assert.equal(await active(), true)
+  await machine({ tags: ['tag:else'] })
+  assert.equal(await active(), false, 'its tag is another one')
+  await machine({ tags: ['tag:ci'] })
+  assert.equal(await active(), true, 'a mistake undone heals')
+  await machine({ removed: true })
+  assert.equal(await active(), false, 'it is gone')
+})
+
+test('RFC 8693 §2.1: an actor_token is asked about like any other: who has it must be there, and still be given it, then and later', async (t) => {
+  const withActor = (change: Parameters<typeof withGateway>[0] = () => {}) =>
+    withGateway(
+      (policy) => {
+        policy.clients['client:agent'] = { node: ['tag:ci'] }
+        change(policy)
+      },
+      { ...edge, actors: ['client:gateway', 'tag:ci'] },
+    )
+  const started = await start(t, { policy: withActor() })
+  const { alice, ci, setPolicy } = started
+  const { access_token: subject_token } = await alice.signIn(await alice.register(), gatewayResource)
+  const own = await ci.token({ client_id: 'client:agent', redirect_uri: '' }, { grant_type: 'client_credentials', ...gatewayResource })
+  const actor = { actor_token: own.access_token, actor_token_type: tokenType('access_token') }
+  const ask = () => exchange(alice, policyClient(started, 'gateway'), { subject_token, resource: wiki.resource, ...actor })
+
+  const first = await ask()
+  assert.equal(first.status, 200, first.text)
+  const token = String(first.json().access_token)
+  assert.deepEqual(claimsIn(token).act, { sub: 'client:agent' }, 'the edge names it by the tag of its machine')
+  const active = async () => (await alice.introspect(policyClient(started, 'wiki-server'), token)).active
+  assert.equal(await active(), true)
+
+  const without = withActor((policy) => {
+    policy.grants = policy.grants.filter(({ dst, app }) => !(dst?.includes('resource:gateway') && app.client_credentials))
+  })
+  assert.ok(setPolicy(without).ok)
+  const refused = await ask()
+  assertRefused(refused, 'invalid_request')
+  assert.ok(refused.json().decision_id)
+  assert.ok(setPolicy(withActor()).ok)
+
+  await changeMesh(started, { machines: { 'ci-runner': { removed: true } } })
+  assertRefused(await ask(), 'invalid_request')
+  assert.equal(await active(), false)
 })

@@ -61,6 +61,36 @@ test('another policy is asked by the names that it has for the same client and t
   assert.deepEqual([verdict.reason, verdict.sentence], ['target', 'The policy names no https://wiki/mcp.'])
 })
 
+test('of an exchange, whom the token speaks for, who acts and whose ID token it was have the names of the other policy too', () => {
+  const clients = (prefix: string) => Object.fromEntries(['a', 'b', 'c'].map((id) => [`client:${prefix}${id}`, { client_id: id }]))
+  const resources = { 'resource:wiki': { uri: 'https://wiki/mcp', scopes: ['read'] } }
+  const before = policyOf({ resources, clients: clients('') })
+  const after = policyOf({ resources, clients: clients('new-') })
+  const called = (id: string, name: string) => ({ client_id: id, name })
+  const again = askedAgain(
+    after,
+    recorded(before, {
+      app: 'exchange',
+      principal: null,
+      subject: called('a', 'client:a'),
+      client: called('b', 'client:b'),
+      actor: null,
+      other: called('c', 'client:c'),
+      other_actor: ci as never,
+      from: 'client:b',
+      held: ['openid'],
+      resource: 'resource:wiki',
+      scopes: ['read'],
+      depth: 1,
+      impersonate: false,
+    }),
+  )
+  assert.ok(again.app === 'exchange')
+  const names = [again.subject?.name, again.client.name, again.other?.name, again.from]
+  assert.deepEqual(names, ['client:new-a', 'client:new-b', 'client:new-c', 'client:new-b'])
+  assert.deepEqual(again.other_actor, ci)
+})
+
 test('tagged nodes and their tags are kept', () => {
   assert.deepEqual(principalFrom(identityText(ci)), ci)
 })
