@@ -24,5 +24,5 @@ for place in / /var/tmp /tmp/project "$project"; do
 done
 
 case $command in "$project"/*) command=/tmp/project/${command#"$project"/} ;; esac
-exec env HOME=/tmp/home MESHIDP_EXECUTABLE="/tmp/project/$MESHIDP_EXECUTABLE" \
+exec env HOME=/tmp/home TESTED_EXECUTABLE="/tmp/project/$TESTED_EXECUTABLE" \
   setpriv --reuid=65534 --regid=65534 --clear-groups --no-new-privs "$command" "$@"

@@ -34,5 +34,5 @@ const run = (command: string, args: string[], more = {}) => {
 
 run(process.execPath, [...options, 'test/binary/executable.binary.ts'])
 const why = unable()
-if (why === null) run('bash', [by, root, process.execPath, ...options, ...driven.sort()], { MESHIDP_EXECUTABLE: executable })
+if (why === null) run('bash', [by, root, process.execPath, ...options, ...driven.sort()], { TESTED_EXECUTABLE: executable })
 else console.error(`The end-to-end suite is not run against the single executable: ${why}.`)
