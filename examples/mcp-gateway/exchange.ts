@@ -8,10 +8,10 @@ import { Refused } from './refused.ts'
 type Answer = { access_token: string; expires_in: number }
 type Kept = { until: number; answer: Promise<Answer> }
 
-/** How many tokens are kept; beyond that the oldest goes. */
-const mostKept = 1000
+/** `now`: seconds. `mostKept`: so many tokens are kept; beyond that the oldest goes. */
+type Options = { issuer: string; credentials: Credentials; now?: (() => number) | undefined; mostKept?: number }
 
-export function createExchange({ issuer, credentials }: { issuer: string; credentials: Credentials }) {
+export function createExchange({ issuer, credentials, now = () => Date.now() / 1000, mostKept = 1000 }: Options) {
   const metadata = metadataOf(issuer)
   const { client_id, proof, fetch = globalThis.fetch } = credentials
   const kept = new Map<string, Kept>()
@@ -44,7 +44,7 @@ export function createExchange({ issuer, credentials }: { issuer: string; creden
     async exchanged(subject_token: string, resource: string): Promise<string> {
       const key = keyOf(subject_token, resource)
       const known = kept.get(key)
-      if (known && known.until > Date.now()) return (await known.answer).access_token
+      if (known && known.until > now()) return (await known.answer).access_token
       kept.delete(key)
       const [oldest = ''] = kept.keys()
       if (kept.size >= mostKept) kept.delete(oldest)
@@ -53,7 +53,7 @@ export function createExchange({ issuer, credentials }: { issuer: string; creden
       kept.set(key, asked)
       try {
         const { access_token, expires_in } = await asked.answer
-        asked.until = Date.now() + expires_in * 900 // the last tenth is left, for what is on its way
+        asked.until = now() + expires_in * 0.9 // the last tenth is left, for what is on its way
         return access_token
       } catch (error) {
         if (kept.get(key) === asked) kept.delete(key)

@@ -12,7 +12,7 @@ export type GatewayOptions = Omit<Served, 'newServer' | 'scopesFor' | 'introspec
 
 /** Starts the gateway on loopback. `introspect`: its credentials, by which it asks about its callers' tokens and exchanges them. */
 export function startGateway({ upstreams, ...options }: GatewayOptions): Promise<RunningMcpServer> {
-  const { exchanged, forget } = createExchange({ issuer: options.issuer, credentials: options.introspect })
+  const { exchanged, forget } = createExchange({ issuer: options.issuer, credentials: options.introspect, now: options.now })
 
   async function through<Result>(upstream: Upstream, caller: string, work: Parameters<typeof asked<Result>>[2]): Promise<Result> {
     const attempt = async () => asked(upstream, await exchanged(caller, upstream.resource), work)
@@ -33,8 +33,9 @@ export function startGateway({ upstreams, ...options }: GatewayOptions): Promise
   /** Those of all servers that let the caller in; where none does, why. */
   async function listTools(caller: string): Promise<{ tools: Tool[] }> {
     const lists = await Promise.allSettled(upstreams.map((upstream) => toolsOf(upstream, caller)))
-    const [failed] = lists.flatMap((list) => (list.status === 'rejected' ? [list.reason] : []))
-    if (failed && lists.every(({ status }) => status === 'rejected')) throw failed
+    const failures = lists.flatMap((list) => (list.status === 'rejected' ? [list.reason] : []))
+    if (failures.length === lists.length) throw failures[0]
+    for (const failure of failures) if (!(failure instanceof Refused)) options.onOutage?.(failure)
     return { tools: lists.flatMap((list) => (list.status === 'fulfilled' ? list.value : [])) }
   }
 

@@ -8,6 +8,4 @@ export class Refused extends Error {
 }
 
 /** A server behind does not take the token that it was shown (401). Nothing was done. */
-export class TokenRefused extends Refused {
-  override name = 'TokenRefused'
-}
+export class TokenRefused extends Refused {}

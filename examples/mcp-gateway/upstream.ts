@@ -1,7 +1,7 @@
 /** The servers behind, asked as an MCP client of the SDK asks. */
 import { Client } from '@modelcontextprotocol/sdk/client/index.js'
 import { StreamableHTTPClientTransport, StreamableHTTPError } from '@modelcontextprotocol/sdk/client/streamableHttp.js'
-import { McpError } from '@modelcontextprotocol/sdk/types.js'
+import { ErrorCode, McpError } from '@modelcontextprotocol/sdk/types.js'
 import { Outage } from '../mcp-helper/outage.ts'
 import { sentenceOf } from '../said.ts'
 import { Refused, TokenRefused } from './refused.ts'
@@ -23,7 +23,8 @@ export async function asked<Result>(
   } catch (error) {
     const status = error instanceof StreamableHTTPError ? error.code : undefined
     if (status === 401) throw new TokenRefused(`${name} does not take the gateway's token: ${sentenceOf(error)}`)
-    if (error instanceof McpError || (status !== undefined && status < 500)) throw new Refused(`${name}: ${sentenceOf(error)}`)
+    const answered = error instanceof McpError ? error.code !== ErrorCode.RequestTimeout : status !== undefined && status < 500
+    if (answered) throw new Refused(`${name}: ${sentenceOf(error)}`)
     throw new Outage(`${name} (${resource}) cannot be asked. Try again.`, { cause: error })
   } finally {
     await client.close()
