@@ -39,8 +39,8 @@ export async function hasToAskAgain(call: Promise<unknown>): Promise<void> {
 
 type Authorization = { id: string; login: string; resource: string; scopes: string }
 
-/** Ends, by the commands of an admin, what somebody let an agent do at `resource`. */
-export async function adminRevokes(stage: Stage, resource: string): Promise<void> {
+/** Ends, by the commands of an admin, what alice let an agent do at `resource`; resolves with the id of that. */
+export async function adminRevokes(stage: Stage, resource: string): Promise<string> {
   const { authorizations } = await stage.daemon.command<{ authorizations: Authorization[] }>('authorizations', 'list')
   say(stage, 'admin', 'meshidp authorizations list')
   for (const { id, login, resource, scopes } of authorizations) tell(stage, 'authorization', `${id}  ${login}  ${resource}  ${scopes}`)
@@ -48,4 +48,5 @@ export async function adminRevokes(stage: Stage, resource: string): Promise<void
   expect(found !== undefined, `the authorization of alice for ${resource} should be in the list`)
   await stage.daemon.command('authorizations', 'revoke', found.id)
   say(stage, 'admin', `meshidp authorizations revoke ${found.id}`)
+  return found.id
 }

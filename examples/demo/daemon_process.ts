@@ -22,6 +22,8 @@ export type DaemonProcess = {
   kill: () => Promise<void>
   /** Runs `meshidp ARGS --json` against it; resolves with the answer. */
   command: <Answer>(...args: string[]) => Promise<Answer>
+  /** Runs `meshidp ARGS` against it; resolves with the lines that it prints. */
+  printed: (...args: string[]) => Promise<string[]>
 }
 
 type Wanted = {
@@ -64,12 +66,14 @@ export function daemonProcess({ port, directory, policyFile, program = ofCheckou
     await gone
   }
 
-  async function command<Answer>(...args: string[]): Promise<Answer> {
-    const { stdout } = await promisify(execFile)(file, [...before, ...args, '--json', '--config', join(directory, 'config.hujson')])
-    return JSON.parse(stdout) as Answer
-  }
+  const run = async (...args: string[]): Promise<string> =>
+    (await promisify(execFile)(file, [...before, ...args, '--config', join(directory, 'config.hujson')])).stdout
 
-  return { issuer, start, kill, command }
+  const command = async <Answer>(...args: string[]): Promise<Answer> => JSON.parse(await run(...args, '--json')) as Answer
+
+  const printed = async (...args: string[]): Promise<string[]> => (await run(...args)).trimEnd().split('\n')
+
+  return { issuer, start, kill, command, printed }
 }
 
 const isReady = (issuer: string): Promise<boolean> =>

@@ -48,8 +48,12 @@ export async function bobIsRefused(stage: Stage): Promise<void> {
 
 export async function theGatewayIsRevoked(stage: Stage, agent: Agent): Promise<void> {
   chapter(stage, 'An admin ends what alice let her agent do through the gateway')
-  await adminRevokes(stage, stage.gateway)
+  const id = await adminRevokes(stage, stage.gateway)
   say(stage, 'agent', 'reads a page of the wiki')
   await hasToAskAgain(agent.call('wiki_read_page', { page: 'home' }))
   tell(stage, 'so', 'her token is dead at the gateway, and with it all that was swapped for it')
+  say(stage, 'admin', `meshidp tokens trace ${id}`)
+  const tree = await stage.daemon.printed('tokens', 'trace', id)
+  expect(!tree.some((line) => line.includes('alive')), `nothing of it should be alive, and it is:\n${tree.join('\n')}`)
+  for (const line of tree) tell(stage, '', line)
 }

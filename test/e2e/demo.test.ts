@@ -35,6 +35,10 @@ test('npm run demo: the whole story in two acts, with a daemon that is killed an
     /the wiki says +\{"sub":"userid:101","client_id":"client:gateway","scopes":\["wiki:read"\],"act":\{"sub":"client:gateway"\}\}\n/,
   )
   assert.match(second, /refused +No grant lets anybody act for bob@example\.com at resource:wiki\..*mention decision [0-9A-Z]{26}\.\n/)
+  assert.match(
+    second,
+    /meshidp tokens trace [0-9A-Z]{26}\n +alice@example\.com \(userid:101\)\n.*dcr_.*\n(?:.*\n)*.*client:gateway, acting → /,
+  )
   assert.match(second, /meshidp authorizations revoke [0-9A-Z]{26}\n.*\n +POST → 401 +localhost:\d+\/mcp\n/)
   assert.ok(!told.includes(uriAt(examplePorts.wiki)), 'somebody else listens there')
   assert.ok(!told.includes('\x1b'), 'no colours but on a terminal')
