@@ -79,6 +79,23 @@ test('RFC 7523 §2.2: elsewhere a gateway proves itself by its key, at introspec
   const agent = await agentOf(t, all.gateway)
   assert.deepEqual(JSON.parse(await agent.call('wiki_whoami')), { ...alice, scopes: ['wiki:read'] })
   assert.match(await agent.call('notes_read_page', { page: 'home' }), /^Welcome/)
+
+  await t.test('a file that holds no such key is said so at the start', async (t) => {
+    const { privateKey } = newPair('ES384')
+    const bad: [text: string | Buffer, says: RegExp][] = [
+      ['no key', /holds no private key in PEM/],
+      [
+        privateKey.export({ format: 'pem', type: 'pkcs8' }),
+        /holds a key of the kind secp384r1\. It has to be one of ed25519, prime256v1, rsa\.\n$/,
+      ],
+    ]
+    for (const [text, says] of bad) {
+      writeFileSync(file, text)
+      const { code, stderr } = await spawned(t, process.execPath, [main, '--key-file', file]).ended
+      assert.equal(code, 1)
+      assert.match(stderr, says)
+    }
+  })
 })
 
 test('a gateway whose machine or key is not that of the policy is 503 for its callers, who cannot mend it', async (t) => {
