@@ -2,33 +2,7 @@
 import { type DestinationStream, pino } from 'pino'
 import type { Config } from '../config.ts'
 import type { Log } from '../deps.ts'
-
-/** Lines wait for each other, until there are so many letters or for so many milliseconds: under load a write each would cost more than the line. */
-const gathered = { letters: 8192, every: 20 }
-
-/** Standard output or error, in writes that hold several lines; what waits when the process ends is written then. */
-function gathering(to: 1 | 2): DestinationStream {
-  const stream = pino.destination({ dest: to, sync: false, minLength: 0 })
-  let waiting = ''
-  let timer: NodeJS.Timeout | undefined
-  const flush = () => {
-    clearTimeout(timer)
-    timer = undefined
-    if (waiting !== '') stream.write(waiting)
-    waiting = ''
-  }
-  process.once('exit', () => {
-    flush()
-    stream.flushSync()
-  })
-  return {
-    write(line) {
-      waiting += line
-      if (waiting.length >= gathered.letters) flush()
-      else timer ??= setTimeout(flush, gathered.every).unref()
-    },
-  }
-}
+import { gathering } from './gathered_lines.ts'
 
 /** Where lines go: as they are, or through a printer that is loaded only where somebody looks. */
 async function destination(interactive: boolean, to: 1 | 2): Promise<DestinationStream> {
