@@ -393,7 +393,7 @@ export const areas: readonly Area[] = [
   },
   {
     title: 'O. Storage, crash and restart',
-    waits: 'backup and operation',
+    later: { 485: 'the long run' },
     cases: {
       454: 'Killed between any two statements, nothing is half done.',
       455: 'Killed before the answer, a refresh can be asked for again.',

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { sweep } from '../src/sweep.ts'
 import { start } from './support/start.ts'
+import { turns } from './support/turns.ts'
 
 /** 100,000 people with one each. */
 const fill = (now: number) => ({
@@ -15,26 +16,6 @@ const fill = (now: number) => ({
 
 /** Milliseconds of CPU in one turn; the wall's would count what other programs take. */
 const mostInATurn = 100
-
-/** Measures the longest turn of the event loop until `stop`, which returns it. */
-function turns() {
-  let going = true
-  let longest = 0
-  let last = process.cpuUsage()
-  const turn = () => {
-    const { user, system } = process.cpuUsage(last)
-    last = process.cpuUsage()
-    longest = Math.max(longest, (user + system) / 1000)
-    if (going) setImmediate(turn)
-  }
-  setImmediate(turn)
-  return {
-    stop() {
-      going = false
-      return Math.round(longest)
-    },
-  }
-}
 
 test('CWE-834: of 100,000 people 2,000 are gone: the sweep finds them, and nobody waits for it', async (t) => {
   const { daemon, clock } = await start(t)

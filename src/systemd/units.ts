@@ -47,6 +47,9 @@ Description=meshidp, sign-in for a private mesh
 Requires=meshidp.socket
 After=meshidp.socket network.target tailscaled.service
 Wants=tailscaled.service
+# What no restart heals (a policy that is not usable, a damaged database) is tried ten times, and then it is failed: "systemctl status meshidp" says why.
+StartLimitIntervalSec=120
+StartLimitBurst=10
 
 [Service]
 Type=notify

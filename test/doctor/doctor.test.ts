@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { chmodSync, readdirSync, readFileSync, rmSync, utimesSync, writeFileSync } from 'node:fs'
+import { chmodSync, mkdtempSync, readdirSync, readFileSync, rmSync, utimesSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { suite, type TestContext, test } from 'node:test'
@@ -72,6 +72,18 @@ const keyOf = ({ config }: Started) => {
 const database = ({ config }: Started) => join(config.state_directory, 'meshidp.db')
 
 const breakages: readonly Breakage[] = [
+  {
+    what: 'a state directory in memory [threats 482]',
+    id: 'file_system',
+    outcome: 'warning',
+    words: /in memory: a reboot loses everything/,
+    async breaks(started, t) {
+      const patient = await withoutDaemon(started)
+      const state_directory = mkdtempSync('/dev/shm/meshidp-')
+      t.after(() => rmSync(state_directory, { recursive: true }))
+      return { ...patient, config: { ...patient.config, state_directory } }
+    },
+  },
   file('a state directory that others can enter', 'state_directory', 'fault', /mode 755/, ({ config }) =>
     chmodSync(config.state_directory, 0o755),
   ),

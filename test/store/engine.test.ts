@@ -71,7 +71,7 @@ test('SQLite: versions that can lose a commit are refused, the one in use is not
   assertTrusted(String((await engine.get<{ v: string }>('SELECT sqlite_version() AS v', {}))?.v))
 })
 
-test('SQLite: a damaged database is refused with a sentence', async (t) => {
+test('SQLite: a damaged database is refused with a sentence [threats 463]', async (t) => {
   const { file, engine } = await start(t)
   await engine.commit(
     Array.from({ length: 500 }, (_, n) => ({

@@ -155,6 +155,31 @@ test('meshidp as a service of systemd', async (t) => {
     assert.equal(await show('ActiveState'), 'active')
   })
 
+  await t.test(
+    'what no restart heals ends: tried ten times, each with one sentence and exit code 1, then failed; repaired, it starts [threats 473]',
+    async () => {
+      await sh(
+        'systemctl stop meshidp.service meshidp.socket; cp /var/lib/meshidp/meshidp.db /root/sound.db; printf "no database" > /var/lib/meshidp/meshidp.db; rm -f /var/lib/meshidp/meshidp.db-*',
+      )
+      const since = (await sh('date +%s')).trim()
+      await run('systemctl', 'start', 'meshidp.service')
+      await eventually(
+        'it gives up',
+        async () => (await show('Result')) === 'start-limit-hit' || (await show('SubState')) === 'failed',
+        120_000,
+      )
+      assert.equal(await show('ExecMainStatus'), '1')
+      const said = await sh(`journalctl --unit=meshidp --no-pager --output=cat --since=@${since}`)
+      const sentences = said.split('\n').filter((line) => /meshidp\.db is damaged .* Restore a backup/.test(line))
+      assert.ok(sentences.length >= 2 && sentences.length <= 10, said)
+      assert.ok(said.split('\n').length < 150, 'the journal is flooded')
+      await sh(
+        'cp /root/sound.db /var/lib/meshidp/meshidp.db; chown meshidp: /var/lib/meshidp/meshidp.db; systemctl reset-failed meshidp.service meshidp.socket; systemctl start meshidp.socket meshidp.service',
+      )
+      assert.equal(await show('ActiveState'), 'active')
+    },
+  )
+
   await t.test('it stops well, and "service uninstall" leaves configuration, policy and state', async () => {
     const gone = await run('meshidp', 'service', 'uninstall')
     assert.equal(gone.code, 0, gone.stdout + gone.stderr)
