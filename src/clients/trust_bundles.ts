@@ -157,6 +157,7 @@ export function createTrustBundles({ trust_domains, store, now, log, fetch = {} 
       return domain.bundle.keys
     },
     async refresh() {
+      await rememberOnce().catch(() => undefined) // whoever looks says so; where no trust domain is left, it is to forget
       await Promise.all([...domains.values()].filter(isDue).map(lookOnce))
     },
     list: () =>

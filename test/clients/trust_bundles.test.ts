@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import { ConfigError, toConfig } from '../../src/config.ts'
 import { asserted, jwtSpiffe, newPair, type Pair } from '../support/assertion.ts'
+import { eventually } from '../support/eventually.ts'
 import { type Started, start, temporaryDirectory } from '../support/start.ts'
 import { inParallel } from '../support/token_request.ts'
 import { bundleText, startTrustDomain, type TrustDomain } from '../support/trust_domain.ts'
@@ -173,15 +174,26 @@ test('SPIFFE Bundle §4.1.1: a sequence that goes back is refused and reported, 
   td.answer = { body: bundleText([stolen], { spiffe_sequence: undefined }) }
   again.clock.advance({ seconds: 300 })
   assert.equal(await statusWith(again, td, stolen), 200, 'SPIFFE Federation §4.2: without a sequence the latest counts')
+})
 
-  td.answer = null
+test('SPIFFE Bundle §4.1.1: a trust domain that was taken out of the configuration begins anew, with whatever sequence', async (t) => {
+  const td = await startTrustDomain(t, 'example.org')
+  td.sequence = 10
+  const trust_domains: Record<string, Source> = { 'example.org': td.source }
+  const first = await startWith(t, trust_domains)
+  assert.equal(await statusWith(first, td), 200)
+  td.pairs = [newPair()]
   td.sequence = 1
+  const again = await first.restart()
+  assert.equal(await statusWith(again, td), 401)
   delete trust_domains['example.org']
   const without = await again.restart()
   assert.equal(await statusWith(without, td), 401)
+  const { deps } = without.daemon
+  await eventually('it is forgotten', async () => (await deps.store.trustBundles.list()).length === 0)
   trust_domains['example.org'] = td.source
   const anew = await without.restart()
-  assert.equal(await statusWith(anew, td), 200, 'a trust domain that was taken out of the configuration begins anew')
+  assert.deepEqual([await statusWith(anew, td), stateOf(anew)?.sequence], [200, '1'])
 })
 
 test('SPIFFE Federation §5.2.1: the endpoint shows a certificate for its own name by an authority that is trusted, else its bundle is none', async (t) => {
