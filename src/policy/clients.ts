@@ -68,7 +68,8 @@ function checkClient(entry: ClientEntry, path: Path, report: Report): void {
   }
   if (entry.jwks && entry.jwks_uri) report.error([...path, 'jwks_uri'], 'A client has "jwks" or "jwks_uri", not both (RFC 7591 §2).')
   if (entry.jwks_uri !== undefined && !isHttps(entry.jwks_uri)) report.error([...path, 'jwks_uri'], '"jwks_uri" must be an https address.')
-  if (entry.compat?.assertion_aud && !entry.jwks && !entry.jwks_uri && !entry.spiffe_id)
+  const mayAssert = entry.jwks ?? entry.jwks_uri ?? entry.spiffe_id ?? entry.client_id?.startsWith('https://') // whose document may have keys
+  if (entry.compat?.assertion_aud && !mayAssert)
     report.error([...path, 'compat', 'assertion_aud'], '"assertion_aud" is about assertions, and this client has no key to sign any with.')
   if (entry.spiffe_id !== undefined && !parseSpiffeId(entry.spiffe_id)) {
     report.error([...path, 'spiffe_id'], `${quote(entry.spiffe_id)} is no SPIFFE ID; it looks like spiffe://trust-domain/path.`)

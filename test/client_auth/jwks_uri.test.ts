@@ -244,4 +244,18 @@ test('CIMD §4.2: software that its metadata document describes proves itself by
     const tokens = await post(alice, { ...code, ...by(pair) })
     assert.equal(tokens.status, 200, tokens.text)
   }
+
+  const [path = ''] = Object.keys(members)
+  const id = there.origin + path
+  const toTokenEndpoint = () => ({ token: 'x', ...asserted(jwtBy(pair, assertionClaims(id, `${issuer}/token`, clock.now()))) })
+  assertRefused(await alice.send('/introspect', { form: toTokenEndpoint() }), 'invalid_client', 401)
+  const policy = changedPolicy(({ clients }) => {
+    clients['client:documented'] = { client_id: id, compat: { assertion_aud: true } }
+  })
+  assert.equal(started.setPolicy(policy).ok, true)
+  assert.equal(
+    (await alice.send('/introspect', { form: toTokenEndpoint() })).status,
+    200,
+    'compat.assertion_aud, where the policy names the document',
+  )
 })
