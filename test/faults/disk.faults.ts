@@ -7,7 +7,7 @@ import { codeFor, grafana, policy, redeem, wikiServer } from '../daemon/load.ts'
 import { eventually } from '../support/eventually.ts'
 import { type Person, Refusal, type Tokens } from '../support/person.ts'
 import { install, meshidp } from '../support/program.ts'
-import { filled, frozen, inMemory, onDisk, unable } from './place.ts'
+import { filled, frozen, inMemory, onDisk, unable, withoutLoop } from './place.ts'
 
 /** A daemon whose state is in `folder`, and alice, who has signed in. */
 async function signedIn(t: TestContext, folder: string) {
@@ -87,7 +87,9 @@ suite('the disk', { skip: unable, concurrency: 2 }, () => {
     await eventually('ready', async () => (await ready(alice)).ready)
   })
 
-  test('read-only after an error of its own: the same, and the daemon stops cleanly; mended, the next one goes on where this one was', async (t) => {
+  test('read-only after an error of its own: the same, and the daemon stops cleanly; mended, the next one goes on where this one was', {
+    skip: withoutLoop,
+  }, async (t) => {
     const { folder, breaks, mends } = onDisk(t)
     const { installation, daemon, alice, held } = await signedIn(t, folder)
     breaks()
@@ -101,7 +103,7 @@ suite('the disk', { skip: unable, concurrency: 2 }, () => {
     assert.ok((await alice.refresh(grafana, held)).refresh_token)
   })
 
-  test('files that nobody may change (chattr +i): the same; given back, all goes on by itself', async (t) => {
+  test('files that nobody may change (chattr +i): the same; given back, all goes on by itself', { skip: withoutLoop }, async (t) => {
     const { folder } = onDisk(t)
     const { daemon, alice, held, database } = await signedIn(t, folder)
     const thaw = frozen(database, `${database}-wal`)

@@ -1,13 +1,20 @@
 /** File systems of a test's own, that can be filled, frozen and broken; they go when the test ends. */
-import { execFileSync } from 'node:child_process'
+import { execFileSync, spawnSync } from 'node:child_process'
 import { mkdtempSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { basename, join } from 'node:path'
 import type { TestContext } from 'node:test'
 import { temporaryDirectory } from '../support/start.ts'
 
+const works = (command: string, ...args: string[]) => spawnSync(command, args).status === 0
+
 /** Why there can be none; false where there can. */
-export const unable = process.getuid?.() !== 0 && 'To mount a file system takes root.'
+export const unable = !works('unshare', '--mount', 'mount', '-t', 'tmpfs', 'tmpfs', '/mnt') && 'To mount a file system takes root.'
+
+/** Why there can be none `onDisk`; false where there can. */
+export const withoutLoop =
+  unable ||
+  (!(works('losetup', '--find') && works('test', '-w', '/sys/fs/ext4')) && 'There is no loop device, or no ext4 that can be broken.')
 
 const run = (command: string, ...args: string[]) => execFileSync(command, args, { stdio: ['ignore', 'pipe', 'pipe'], encoding: 'utf8' })
 
