@@ -3,12 +3,13 @@ import type { Client } from '../clients/client.ts'
 import type { ActivePolicy, Deps } from '../deps.ts'
 import type { Params } from '../oauth/parse.ts'
 import type { Caller, NodePrincipal } from '../oauth/principal.ts'
+import type { Write } from '../store/engine.ts'
 
 /**
  * What a request has to prove its client by, beside its body: a header, and the machine that it comes from, which is asked about only where that counts.
- * `spent`: what this very request has used up already, so that looking at it twice is no second use.
+ * `spent`: what this very request has used up already, so that looking at it twice is no second use, and what gives that back (`give_back`).
  */
-export type Credentials = { authorization: string | undefined; caller: () => Promise<Caller>; spent: Set<string> }
+export type Credentials = { authorization: string | undefined; caller: () => Promise<Caller>; spent: Map<string, Write> }
 
 /** A client that is proven; `node`: the tagged machine that calls, where that is what proved it. */
 export type Proof = { node: NodePrincipal | null }

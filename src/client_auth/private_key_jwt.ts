@@ -6,7 +6,7 @@ import { OAuthError, Unavailable } from '../oauth/error.ts'
 import { optional } from '../oauth/parse.ts'
 import type { PublicJwk } from '../oauth/public_jwk.ts'
 import { digest } from '../oauth/secret.ts'
-import { useAssertion } from '../store/client_assertions.ts'
+import { giveBackAssertion, useAssertion } from '../store/client_assertions.ts'
 import { GuardFailed } from '../store/engine.ts'
 import { assertionOf, assertionWire, firstUse, isFor, wrongTimes } from './assertion.ts'
 import type { Credentials, Method } from './method.ts'
@@ -93,8 +93,8 @@ const justRestored = () =>
   )
 
 /**
- * RFC 7523 §3, 7.: once, and before what it authorises: what then fails has used it up, and nothing can be done twice with it. Only what the client itself has
- * signed is written down.
+ * RFC 7523 §3, 7.: once, and before what it authorises: what then is refused has used it up, and nothing can be done twice with it; what fails
+ * by an outage gives it back. Only what the client itself has signed is written down.
  */
 async function useUp({ store }: Deps, { client_id }: Client, { spent }: Credentials, { claims }: ForeignJwt): Promise<void> {
   const jti = digest(claims.jti as string)
@@ -107,5 +107,5 @@ async function useUp({ store }: Deps, { client_id }: Client, { spent }: Credenti
     if (Number((await store.meta.find('epoch')) ?? 0) > first_use) throw justRestored()
     throw refuse('was used before: make a new one for each request (jti)')
   }
-  spent.add(jti)
+  spent.set(jti, giveBackAssertion(client_id, jti))
 }

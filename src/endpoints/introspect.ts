@@ -1,11 +1,13 @@
+import { orGiveBack } from '../client_auth/give_back.ts'
 import { type Authenticated, authenticateClient } from '../client_auth/index.ts'
+import type { Credentials } from '../client_auth/method.ts'
 import { isPublic } from '../clients/client.ts'
 import { recordDenial } from '../decide.ts'
 import type { ActivePolicy, Deps } from '../deps.ts'
-import { type Endpoint, formOf, json } from '../http/endpoint.ts'
+import { type Endpoint, formOf, json, type Reply } from '../http/endpoint.ts'
 import { credentialsOf } from '../http/same_origin.ts'
 import { OAuthError } from '../oauth/error.ts'
-import { required } from '../oauth/parse.ts'
+import { type Params, required } from '../oauth/parse.ts'
 import { timed } from '../observe/trace.ts'
 import { evaluate } from '../policy/index.ts'
 import type { Authorization } from '../store/authorizations.ts'
@@ -21,22 +23,26 @@ export const introspect: Endpoint = {
   cost: 'read',
   body: 'form',
 
-  async handle(deps, request) {
-    const policy = deps.policy()
-    const params = formOf(request)
-    const caller = await authenticateClient(deps, policy, credentialsOf(deps, request), params)
-    if (isPublic(caller.client))
-      throw new OAuthError(
-        'invalid_client',
-        'A public client cannot look at tokens: introspection needs one with a credential (RFC 7662 §2.1).',
-      )
-    const token = await resolveToken(deps, required(params, 'token'))
-    const look = token && (await mayLookAt(deps, policy, caller, token))
-    if (!token || !look) return json({ active: false }) // §2.2: nothing more is said
-    const answer = await introspected(deps, policy, token)
-    if (!answer) return json({ active: false })
-    return json(look.chain ? { ...answer, chain: await chainOf(deps, token.authorization) } : answer)
+  handle(deps, request) {
+    const credentials = credentialsOf(deps, request)
+    return orGiveBack(deps, credentials, () => looked(deps, formOf(request), credentials))
   },
+}
+
+async function looked(deps: Deps, params: Params, credentials: Credentials): Promise<Reply> {
+  const policy = deps.policy()
+  const caller = await authenticateClient(deps, policy, credentials, params)
+  if (isPublic(caller.client))
+    throw new OAuthError(
+      'invalid_client',
+      'A public client cannot look at tokens: introspection needs one with a credential (RFC 7662 §2.1).',
+    )
+  const token = await resolveToken(deps, required(params, 'token'))
+  const look = token && (await mayLookAt(deps, policy, caller, token))
+  if (!token || !look) return json({ active: false }) // §2.2: nothing more is said
+  const answer = await introspected(deps, policy, token)
+  if (!answer) return json({ active: false })
+  return json(look.chain ? { ...answer, chain: await chainOf(deps, token.authorization) } : answer)
 }
 
 /**

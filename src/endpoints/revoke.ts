@@ -1,7 +1,10 @@
+import { orGiveBack } from '../client_auth/give_back.ts'
 import { authenticateClient } from '../client_auth/index.ts'
+import type { Credentials } from '../client_auth/method.ts'
+import type { Deps } from '../deps.ts'
 import { type Endpoint, formOf, type Reply } from '../http/endpoint.ts'
 import { credentialsOf } from '../http/same_origin.ts'
-import { required } from '../oauth/parse.ts'
+import { type Params, required } from '../oauth/parse.ts'
 import { familyOf } from '../oauth/secret.ts'
 import { endAuthorization, endExchanged } from '../store/authorizations.ts'
 import { revokeToken } from '../store/revoked_tokens.ts'
@@ -21,24 +24,28 @@ export const revoke: Endpoint = {
   body: 'form',
   cors: 'anyone',
 
-  async handle(deps, request) {
-    const params = formOf(request)
-    const { client } = await authenticateClient(deps, deps.policy(), credentialsOf(deps, request), params)
-    const token = required(params, 'token')
-    const now = deps.now()
-    const family = familyOf(token, deps.keys.succession)
-    if (family !== undefined) {
-      const authorization = await deps.store.authorizations.find(family)
-      if (authorization?.client_id === client.client_id)
-        await deps.store.commit([endAuthorization(authorization.id, now, 'revoked by its client')])
-      return done
-    }
-    const claims = await readAccessToken(deps, token)
-    if (claims && claims.client_id === client.client_id && claims.exp > now)
-      await deps.store.commit([
-        revokeToken(claims.jti, claims.exp),
-        endExchanged(claims.sid, claims.jti, now, 'the token that it was exchanged for was revoked by its client'),
-      ])
-    return done
+  handle(deps, request) {
+    const credentials = credentialsOf(deps, request)
+    return orGiveBack(deps, credentials, () => revoked(deps, formOf(request), credentials))
   },
+}
+
+async function revoked(deps: Deps, params: Params, credentials: Credentials): Promise<Reply> {
+  const { client } = await authenticateClient(deps, deps.policy(), credentials, params)
+  const token = required(params, 'token')
+  const now = deps.now()
+  const family = familyOf(token, deps.keys.succession)
+  if (family !== undefined) {
+    const authorization = await deps.store.authorizations.find(family)
+    if (authorization?.client_id === client.client_id)
+      await deps.store.commit([endAuthorization(authorization.id, now, 'revoked by its client')])
+    return done
+  }
+  const claims = await readAccessToken(deps, token)
+  if (claims && claims.client_id === client.client_id && claims.exp > now)
+    await deps.store.commit([
+      revokeToken(claims.jti, claims.exp),
+      endExchanged(claims.sid, claims.jti, now, 'the token that it was exchanged for was revoked by its client'),
+    ])
+  return done
 }

@@ -1,11 +1,13 @@
+import { orGiveBack } from '../client_auth/give_back.ts'
 import { authenticateClient } from '../client_auth/index.ts'
+import type { Credentials } from '../client_auth/method.ts'
 import type { Client } from '../clients/client.ts'
 import type { Deps } from '../deps.ts'
 import { type GrantType, grantTypes } from '../grant_types/index.ts'
-import { type Endpoint, formOf, json } from '../http/endpoint.ts'
+import { type Endpoint, formOf, json, type Reply } from '../http/endpoint.ts'
 import { credentialsOf } from '../http/same_origin.ts'
 import { OAuthError, Unavailable } from '../oauth/error.ts'
-import { optional, required } from '../oauth/parse.ts'
+import { optional, type Params, required } from '../oauth/parse.ts'
 import { digest } from '../oauth/secret.ts'
 import { GuardFailed } from '../store/engine.ts'
 import { issueTokens } from '../tokens/issue.ts'
@@ -24,41 +26,44 @@ export const token: Endpoint = {
   body: 'form',
   cors: 'anyone',
 
-  async handle(deps, request) {
-    const policy = deps.policy()
-    const params = formOf(request)
-    const grant_type = required(params, 'grant_type')
+  handle(deps, request) {
     const credentials = credentialsOf(deps, request)
-    const whichClient = () => authenticateClient(deps, policy, credentials, params)
-    let { client, node } = await whichClient()
-    const grantType = grantTypeOf(client, grant_type)
-
-    const flight = takeOff(deps, optional(params, 'code'))
-    try {
-      for (let attempt = 1; ; attempt++) {
-        const again = flight.beside || attempt > 1
-        const issuable = await grantType.authorize(deps, {
-          policy,
-          client,
-          node,
-          params,
-          caller: credentials.caller,
-          now: deps.now(),
-          again,
-        })
-        try {
-          return json(await issueTokens(deps, policy, issuable))
-        } catch (thrown) {
-          if (!(thrown instanceof GuardFailed)) throw thrown
-          if (attempt === mostAttempts)
-            throw new Unavailable('Too many requests use this at the same moment. Try again.', { cause: thrown, retryAfter: 1 })
-        }
-        ;({ client, node } = await whichClient()) // it may be the client that is gone
-      }
-    } finally {
-      flight.land()
-    }
+    return orGiveBack(deps, credentials, () => issued(deps, formOf(request), credentials))
   },
+}
+
+async function issued(deps: Deps, params: Params, credentials: Credentials): Promise<Reply> {
+  const policy = deps.policy()
+  const grant_type = required(params, 'grant_type')
+  const whichClient = () => authenticateClient(deps, policy, credentials, params)
+  let { client, node } = await whichClient()
+  const grantType = grantTypeOf(client, grant_type)
+
+  const flight = takeOff(deps, optional(params, 'code'))
+  try {
+    for (let attempt = 1; ; attempt++) {
+      const again = flight.beside || attempt > 1
+      const issuable = await grantType.authorize(deps, {
+        policy,
+        client,
+        node,
+        params,
+        caller: credentials.caller,
+        now: deps.now(),
+        again,
+      })
+      try {
+        return json(await issueTokens(deps, policy, issuable))
+      } catch (thrown) {
+        if (!(thrown instanceof GuardFailed)) throw thrown
+        if (attempt === mostAttempts)
+          throw new Unavailable('Too many requests use this at the same moment. Try again.', { cause: thrown, retryAfter: 1 })
+      }
+      ;({ client, node } = await whichClient()) // it may be the client that is gone
+    }
+  } finally {
+    flight.land()
+  }
 }
 
 /** Throws `unsupported_grant_type`, or `unauthorized_client` where this client did not register for it (RFC 6749 §5.2). */

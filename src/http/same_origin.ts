@@ -2,6 +2,7 @@
 import type { Deps } from '../deps.ts'
 import { OAuthError } from '../oauth/error.ts'
 import type { Caller } from '../oauth/principal.ts'
+import type { Write } from '../store/engine.ts'
 import type { Request } from './endpoint.ts'
 
 /**
@@ -30,7 +31,7 @@ export const notFromOurPage = (): OAuthError =>
 export function credentialsOf({ identity }: Pick<Deps, 'identity'>, { headers, connection }: Pick<Request, 'headers' | 'connection'>) {
   return {
     authorization: headers.authorization,
-    spent: new Set<string>(),
+    spent: new Map<string, Write>(),
     async caller(): Promise<Caller> {
       if (headers.origin !== undefined || headers['sec-fetch-site'] !== undefined)
         throw new OAuthError('forbidden', 'This is bound to a machine, so it is for programs of that machine, not for web pages.')

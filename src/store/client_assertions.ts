@@ -15,3 +15,9 @@ export const useAssertion = (
   params: { client_id, jti, first_use, expires_at },
   expect: 1,
 })
+
+/** Takes that back: what the assertion was for could not be done, by no fault of its client. */
+export const giveBackAssertion = (client_id: string, jti: string): Write => ({
+  sql: 'DELETE FROM client_assertions WHERE client_id = $client_id AND jti = $jti',
+  params: { client_id, jti },
+})

@@ -15,8 +15,9 @@ import {
   signatureOf,
 } from '../support/assertion.ts'
 import { changedPolicy, wiki } from '../support/example_policy.ts'
+import { gatewayResource, tokenExchange, tokenType, withGateway } from '../support/exchange.ts'
 import { type StartOptions, start } from '../support/start.ts'
-import { assertRefused, holdAtMesh, inParallel, post } from '../support/token_request.ts'
+import { assertRefused, changeMesh, holdAtMesh, inParallel, post, spendable } from '../support/token_request.ts'
 
 const client_id = 'client:signer'
 const ec = newPair('ES256')
@@ -504,4 +505,37 @@ test('RFC 7515 §5.2: whatever is changed about an assertion, it is refused, and
     { numRuns: 500 },
   )
   await proves(assertion)
+})
+
+test('RFC 7523 §3, 7.: what fails because the mesh is away has used up nothing: the same request is answered when it is back, once', async (t) => {
+  const started = await start(t, { policy: withGateway(({ clients }) => void Object.assign(clients, { 'client:gateway': withKeys(ec) })) })
+  const { alice, ci, issuer, clock, daemon } = started
+  const { access_token } = await alice.signIn(await alice.register(), gatewayResource)
+  const assertion = () => asserted(jwtBy(ec, assertionClaims('client:gateway', issuer, clock.now())))
+  const exchange = {
+    grant_type: tokenExchange,
+    subject_token: access_token,
+    subject_token_type: tokenType('access_token'),
+    resource: wiki.resource,
+    ...assertion(),
+  }
+  const own = String((await ci.send('/token', { form: { ...exchange, ...assertion() } })).json().access_token)
+  const look = { token: own, ...assertion() }
+  const before = await spendable(started)
+  await changeMesh(started, { state: 'Stopped' })
+  for (const [path, form] of [
+    ['/token', exchange],
+    ['/introspect', look],
+  ] as const) {
+    const dark = await ci.send(path, { form })
+    assert.deepEqual([dark.status, dark.json().error], [503, 'temporarily_unavailable'])
+    assert.ok(Number(dark.headers['retry-after']) > 0)
+  }
+  assert.deepEqual(await spendable(started), before)
+  await changeMesh(started, { state: 'Running' })
+  assert.equal((await ci.send('/introspect', { form: look })).json().active, true)
+  const answers = await inParallel(20, () => ci.send('/token', { form: exchange }))
+  assert.deepEqual(answers.map(({ status }) => status).sort(), [200, ...Array(19).fill(401)])
+  assertRefused(await ci.send('/introspect', { form: look }), 'invalid_client', 401)
+  assert.equal((await daemon.deps.store.engine.all('SELECT jti FROM client_assertions LIMIT 100', {})).length, 3)
 })
