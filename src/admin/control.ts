@@ -32,7 +32,7 @@ export async function startControl(
       (thrown) => {
         const error = toOAuthError(thrown)
         logRefusal({ log }, request, error)
-        return errorJson(error, request.id)
+        return errorJson(error, request.id, error.message)
       },
     )
     log.info({ action: name, subject: 'local:control', status: answer.status }, `control: ${name}`)

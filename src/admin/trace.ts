@@ -4,7 +4,7 @@ import { OAuthError, Unavailable } from '../oauth/error.ts'
 import { type Authorization, endAuthorization, endExchanged } from '../store/authorizations.ts'
 import { revokeToken } from '../store/revoked_tokens.ts'
 import { authorizationOfJti } from '../tokens/access_token.ts'
-import { livesWhole } from '../tokens/ancestors.ts'
+import { ancestorsOf, livesWhole } from '../tokens/ancestors.ts'
 import { subjectOf } from '../tokens/claims.ts'
 import { exchangedOf } from '../tokens/exchanged.ts'
 import { liveScopes } from '../tokens/live_scopes.ts'
@@ -32,7 +32,7 @@ export type Traced = {
   children: Traced[]
 }
 
-/** A tree of more is told in part. */
+/** Of what is asked about, and of what is beside it: more is told in part. */
 const mostTraced = 1000
 const rowsAStep = 100
 /** Of an access token, in seconds: no policy gives more. */
@@ -62,20 +62,22 @@ async function rootOf({ store }: AdminDeps, authorization: Authorization): Promi
   return root
 }
 
-/** The whole tree in which `id` is. `more`: whether it has branches that are not told. Throws `not_found`. */
+/** The whole tree in which `id` is: always that itself, and what it descends from. `more`: whether there are branches that are not told. Throws `not_found`. */
 export async function trace(deps: AdminDeps, id: string): Promise<{ tree: Traced; more: boolean }> {
   const found = await find(deps, id)
-  let left = mostTraced
+  const line = new Set([found.authorization.id, ...(await ancestorsOf(deps, found.authorization))])
+  const left = { below: mostTraced, beside: mostTraced }
   let more = false
 
-  async function traced(one: Authorization): Promise<Traced> {
-    left--
+  async function traced(one: Authorization, within: 'below' | 'beside'): Promise<Traced> {
     const exchanged = exchangedOf(one)
     const asked = one.id === found.authorization.id
+    const part = asked ? 'below' : within
+    left[part]--
     const children: Traced[] = []
     for await (const child of childrenOf(deps, one.id)) {
-      if (left <= 0) more = true
-      else children.push(await traced(child))
+      if (left[part] > 0 || line.has(child.id)) children.push(await traced(child, part))
+      else more = true
     }
     return {
       authorization: one.id,
@@ -95,7 +97,7 @@ export async function trace(deps: AdminDeps, id: string): Promise<{ tree: Traced
       children,
     }
   }
-  return { tree: await traced(await rootOf(deps, found.authorization)), more }
+  return { tree: await traced(await rootOf(deps, found.authorization), 'beside'), more }
 }
 
 /** All children, a step at a time, so that requests have their turn. */

@@ -98,5 +98,13 @@ export function bearerError(
   return new OAuthError(code, description, { headers: { 'www-authenticate': challenge } })
 }
 
-/** RFC 6749 §4.1.2.1: what an error_description may be made of. */
-export const quotable = (text: string): string => text.replaceAll('"', "'").replaceAll(/[^\x20-\x21\x23-\x5b\x5d-\x7e]/g, '?')
+const spelled = new Map([
+  ['"', "'"],
+  ['’', "'"],
+  ['§', 'section '],
+  ['…', '...'],
+])
+
+/** RFC 6749 §4.1.2.1, §5.2: what an error_description may be made of. */
+export const quotable = (text: string): string =>
+  text.replaceAll(/[^\x20-\x21\x23-\x5b\x5d-\x7e]/gu, (letter) => spelled.get(letter) ?? '?')

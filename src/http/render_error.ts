@@ -2,7 +2,7 @@
 import { OAuthError } from '../oauth/error.ts'
 import { GuardFailed } from '../store/engine.ts'
 import { inWords } from './duration.ts'
-import { json, type Reply } from './endpoint.ts'
+import { json, quotable, type Reply } from './endpoint.ts'
 import { type Html, html } from './html.ts'
 import { page } from './page.ts'
 
@@ -14,12 +14,12 @@ export function toOAuthError(thrown: unknown): OAuthError {
   return new OAuthError('server_error', 'Something went wrong inside meshidp. The log has more, under this request id.', { cause: thrown })
 }
 
-/** RFC 6749 §5.2. */
-export const errorJson = (error: OAuthError, request_id: string): Reply =>
+/** RFC 6749 §5.2. @param description of few characters, as all may carry it that OAuth has; others take the sentence as it is */
+export const errorJson = (error: OAuthError, request_id: string, description = quotable(error.message)): Reply =>
   json(
     {
       error: error.code,
-      error_description: error.message,
+      error_description: description,
       request_id,
       ...(error.details.decision_id && { decision_id: error.details.decision_id }),
     },

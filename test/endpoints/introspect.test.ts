@@ -158,7 +158,7 @@ test('RFC 7662 §2.1: only POST, and nothing in the query counts [threats 298]',
   }
   const posted = await alice.send(`/introspect?token=${token}`, { form: {}, headers: basic(client_id, client_secret) })
   assert.deepEqual([posted.status, posted.json().error], [400, 'invalid_request'])
-  assert.match(String(posted.json().error_description), /"token" is missing/)
+  assert.match(String(posted.json().error_description), /'token' is missing/)
   const twice = await alice.send('/introspect', { form: { token: [token, token] }, headers: basic(client_id, client_secret) })
   assert.equal(twice.status, 400)
   const json = await alice.send('/introspect', { json: { token }, headers: basic(client_id, client_secret) })

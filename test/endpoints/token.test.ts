@@ -289,3 +289,22 @@ test('A guard that fails again and again is 503 with Retry-After, and nothing is
   stuck = false
   assert.ok((await alice.refresh(client, second)).refresh_token)
 })
+
+test('RFC 6749 §5.2: an error_description is made of what one may be made of, whatever was sent', async (t) => {
+  const { alice } = await start(t)
+  const { client_id } = await alice.register()
+  const odd = '"\\é\u0001😀’§'
+  const refusals = await Promise.all([
+    post(alice, { grant_type: odd, client_id }),
+    post(alice, { grant_type: 'refresh_token', client_id: odd }),
+    post(alice, { grant_type: 'urn:ietf:params:oauth:grant-type:token-exchange', client_id }),
+    post(alice, { grant_type: 'refresh_token', client_id, [odd]: ['1', '2'] }),
+    post(alice, { client_id }),
+    alice.send('/register', { json: { redirect_uris: [`https://a.example/${odd}`] } }),
+    alice.send('/introspect', { form: { token: odd, client_id } }),
+  ])
+  for (const { status, text, json } of refusals) {
+    assert.ok(status === 400 || status === 401, text)
+    assert.match(String(json().error_description), /^[\x20-\x21\x23-\x5b\x5d-\x7e]+$/, text)
+  }
+})

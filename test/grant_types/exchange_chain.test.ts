@@ -3,8 +3,9 @@ import { test } from 'node:test'
 import { runAction } from '../../src/admin/actions.ts'
 import type { Ended, Traced } from '../../src/admin/trace.ts'
 import { traceAsMermaid, traceAsText } from '../../src/cli/trace.ts'
+import { insertAuthorization } from '../../src/store/authorizations.ts'
 import { policyClient } from '../support/example_policy.ts'
-import { claimsIn, exchange, hopUri, walked, withChain } from '../support/exchange.ts'
+import { claimsIn, exchange, exchanged, hopUri, walked, withChain } from '../support/exchange.ts'
 import { start } from '../support/start.ts'
 import { assertRefused } from '../support/token_request.ts'
 
@@ -163,4 +164,28 @@ test('meshidp tokens trace: who, which client, which servers, who acts, by which
     for (const id of ['x', sidOf(tokens[0]).replace(/.$/, '_'), '']) await assert.rejects(trace(id), { code: 'not_found' })
     clock.advance({ hours: 1 })
   })
+})
+
+test('meshidp tokens trace tells what it was asked about, with all that it came from and that came of it, in a tree however large', async (t) => {
+  const started = await start(t, { policy: withChain(2, 2) })
+  const { alice, ci, daemon } = started
+  const { store, newId } = daemon.deps
+  const [first, one] = (await walked(started, await alice.register(), 1)) as [string, string]
+  const row = await store.authorizations.find(sidOf(one))
+  assert.ok(row)
+  for (let step = 0; step < 12; step++)
+    await store.commit(Array.from({ length: 100 }, () => insertAuthorization({ ...row, id: newId() }, false)))
+  const late = await exchanged(ci, policyClient(started, 'hop-0'), { subject_token: first, resource: hopUri(1) })
+  const last = await exchanged(ci, policyClient(started, 'hop-1'), { subject_token: late.access_token, resource: hopUri(2) })
+
+  for (const id of [sidOf(late.access_token), jtiOf(late.access_token)]) {
+    const { tree, more } = (await runAction(daemon.deps, 'tokens.trace', { id })) as { tree: Traced; more: boolean }
+    assert.equal(more, true)
+    const asked = tree.children.filter((child) => child.asked)
+    assert.deepEqual(
+      asked.map(({ authorization, children }) => [authorization, children.map((child) => child.authorization)]),
+      [[sidOf(late.access_token), [sidOf(last.access_token)]]],
+    )
+    assert.ok(tree.children.length <= 1001, `${tree.children.length} beside it`)
+  }
 })
