@@ -9,11 +9,11 @@ import { appliedRow } from '../decide.ts'
 import type { ActivePolicy, Deps } from '../deps.ts'
 import { Unavailable } from '../oauth/error.ts'
 import type { UserPrincipal } from '../oauth/principal.ts'
-import { principalFrom } from '../policy/index.ts'
+import { type Asked, askedAgain, evaluate, principalFrom } from '../policy/index.ts'
 import { type Authorization, endAuthorization } from '../store/authorizations.ts'
 import { forgetConsent } from '../store/consents.ts'
 import { GuardFailed } from '../store/engine.ts'
-import { type Dead, deadClient, deadResource, worth } from '../tokens/live_scopes.ts'
+import { type Dead, deadClient, deadResource, type Live, worth } from '../tokens/live_scopes.ts'
 import { resourceByUri } from '../tokens/subject.ts'
 
 /** What a policy takes from one authorization; scopes separated by spaces. `keeps` is empty where it ends, null where nobody knows who its person is. */
@@ -73,7 +73,7 @@ export async function noLongerGiven(
     const judged = await judge(authorization)
     if (judged === null) {
       found.unknown++
-      note(lossOf('', null, 'No decision on record says who its person is.'))
+      note(lossOf('', null, 'No decision on record says who it is for.'))
     } else if ('dead' in judged) {
       if (end && !(await endNow(deps, policy, authorization, judged.dead))) return
       found.end++
@@ -116,7 +116,8 @@ async function endNow(deps: Deps, policy: ActivePolicy, authorization: Authoriza
   )
 }
 
-type Judge = (authorization: Authorization) => Promise<ReturnType<typeof worth> | null>
+type Judged = { live: Pick<Live, 'scopes'> } | { dead: Dead }
+type Judge = (authorization: Authorization) => Promise<Judged | null>
 
 /** Judges one by one; null where nobody is on record for it. */
 async function judgeOf(deps: Deps & { stopping: () => boolean }, policy: ActivePolicy): Promise<Judge> {
@@ -129,9 +130,25 @@ async function judgeOf(deps: Deps & { stopping: () => boolean }, policy: ActiveP
     if (!client) return deadClient(authorization)
     const resource = authorization.resource === null ? null : resourceByUri(policy, authorization.resource)
     if (resource === undefined) return deadResource(authorization)
+    if (authorization.parent_id !== null || authorization.workload !== null) return askedAnew(deps, policy, authorization)
     const principal = await personOf(authorization)
     return principal && worth(policy, authorization, { principal, client, resource, scopes: authorization.scopes.split(' ') }, deps.now())
   }
+}
+
+/** What was exchanged, and what a workload got for itself: the question of then, with whom it was about then. Null where it is not kept any more. */
+async function askedAnew(
+  { store, now }: Deps,
+  policy: ActivePolicy,
+  { decision_id, resource, scopes }: Authorization,
+): Promise<Judged | null> {
+  const { question, identity } = (decision_id !== null && (await store.decisions.find(decision_id))) || { question: null, identity: null }
+  const record = identity === null ? undefined : await store.decisions.record(identity)
+  if (question === null || (identity !== null && !record)) return null
+  const principal = record ? principalFrom(record.body) : null
+  const asked = { ...askedAgain(policy, { question, resource, principal }), scopes: scopes.split(' ') } as Asked
+  const verdict = evaluate(policy, asked, now())
+  return verdict.allowed ? { live: verdict } : { dead: { why: verdict, principal, asked } }
 }
 
 const placeOf = ({ user_id, node_id }: { user_id: string; node_id: string }) => JSON.stringify([user_id, node_id])
@@ -144,7 +161,7 @@ async function recordedPeople(deps: Deps & { stopping: () => boolean }) {
   const { decisions } = deps.store
   const wanted = new Set<string>()
   await eachLiving(deps, async (rows) => {
-    for (const row of rows) wanted.add(placeOf(row))
+    for (const row of rows) if (row.parent_id === null && row.workload === null) wanted.add(placeOf(row))
   })
 
   const people = new Map<string, string>() // user_id → digest

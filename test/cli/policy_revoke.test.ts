@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { suite, type TestContext, test } from 'node:test'
 import type { Terminal } from '../../src/cli/command.ts'
 import { changedPolicy, grafanaCallback, policyClient, wiki } from '../support/example_policy.ts'
+import { edge, exchanged, gatewayResource, withGateway } from '../support/exchange.ts'
 import { printed } from '../support/policy_command.ts'
 import { start, temporaryDirectory } from '../support/start.ts'
 import { changeMesh } from '../support/token_request.ts'
@@ -193,6 +194,38 @@ suite('policy apply --revoke', { concurrency: true }, () => {
       await preview(),
       /^unknown +alice@example\.com.*\nOf 1 authorization 0 would end, 1 cannot be judged, since no decision on record says who the person is, and stays\./m,
     )
+  })
+
+  test('what was exchanged, and what a workload got for itself, ends too where the policy would not give it, and comes back with no edge', async (t) => {
+    const whole = withGateway(() => {}, { ...edge, refresh_token: true })
+    const less = withGateway(
+      ({ grants }) => {
+        for (const { src, app } of grants)
+          if (src.includes('client:agent') && app.client_credentials) app.client_credentials = [{ scopes: ['tools:list'] }]
+      },
+      { ...edge, actors: ['client:other'] },
+    )
+    const { alice, ci, apply, ended, audit, software, ...started } = await signedIn(t, whole)
+    const gateway = policyClient(started, 'gateway')
+    const own = await ci.token(policyClient(started, 'agent'), { grant_type: 'client_credentials', ...gatewayResource })
+    const { access_token } = await alice.signIn(software, gatewayResource)
+    const swapped = await exchanged(ci, gateway, { subject_token: access_token, resource: wiki.resource })
+    const later = await ci.refresh(gateway, swapped)
+
+    assert.match((await apply(whole, ['--dry-run'])).stdout, /^Of 6 authorizations 0 would end\. /m)
+    assert.equal((await apply(less, ['--yes'])).code, 0)
+    assert.deepEqual(
+      (await ended()).filter(([, client_id]) => client_id === gateway.client_id || client_id === 'client:agent'),
+      [
+        ['client:agent', 'client:agent'],
+        ['alice@example.com', gateway.client_id],
+      ],
+    )
+    assert.equal((await audit()).filter(({ client_id }) => client_id === gateway.client_id).length, 1)
+    assert.equal((await ci.introspect(policyClient(started, 'gateway-server'), own.access_token)).active, false)
+    assert.equal((await apply(whole, ['--yes'])).code, 0)
+    await assert.rejects(ci.refresh(gateway, later), { error: 'invalid_grant' })
+    assert.equal((await ci.introspect(policyClient(started, 'gateway-server'), access_token)).active, true, 'her sign-in goes on')
   })
 
   test('CWE-834: with many authorizations the daemon answers others meanwhile', async (t) => {
