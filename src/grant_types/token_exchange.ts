@@ -58,6 +58,12 @@ export const token_exchange: GrantType = {
     await refuseDropped(deps, policy, asked, facts, verdict)
 
     const { limits } = verdict
+    if (limits.bind === 'node' && principal?.node.id !== parent.node_id)
+      throw await denied(
+        'identity',
+        `The policy binds this to the machine on which ${parent.login} signed in, and that is gone.`,
+        principal,
+      )
     const exchanged: Exchanged = {
       held: shown.scopes,
       depth,

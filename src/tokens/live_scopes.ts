@@ -49,7 +49,7 @@ const judges: Record<'person' | 'workload' | 'exchange', Judge> = {
     const { principal } = machine
     const asked: Asked = { app: 'client_credentials', principal, client: client.facts, resource: resource.name, scopes }
     const common = { principal, workload: client.facts, client, resource, claims: noClaims, asked }
-    return timed(deps.trace, 'policy', () => judged(policy, common, deps.now()))
+    return timed(deps.trace, 'policy', () => judged(policy, authorization, common, deps.now()))
   },
 
   /** RFC 8693: what was exchanged is worth no more than what it was exchanged for, today. */
@@ -61,9 +61,6 @@ const judges: Record<'person' | 'workload' | 'exchange', Judge> = {
     const subject = await liveScopes(deps, policy, parent, exchanged.held)
     if ('dead' in subject) return subject
     const { principal, workload } = subject.live
-    if (authorization.bind === 'node' && principal?.node.id !== authorization.node_id)
-      return dead('identity', `This token is bound to the machine on which ${authorization.login} signed in, and that is gone.`)
-
     const machine = await provingMachine(deps, client, exchanged.node)
     if ('dead' in machine) return machine
     const other = await otherActor(deps, policy, exchanged.other)
@@ -72,7 +69,7 @@ const judges: Record<'person' | 'workload' | 'exchange', Judge> = {
     const asked = exchangeAsked(subject.live, authorization.subject_jti === null, acting, { ...exchanged, resource, scopes })
     if (!asked) return dead('target', 'The policy does not name any more what this token was exchanged from.')
     const common = { principal, workload, client, resource, claims: noClaims, asked }
-    return timed(deps.trace, 'policy', () => judged(policy, common, deps.now()))
+    return timed(deps.trace, 'policy', () => judged(policy, authorization, common, deps.now()))
   },
 }
 
@@ -117,9 +114,12 @@ export async function liveScopes(
   return judges[kindOf(authorization)](deps, policy, authorization, { client, resource, scopes })
 }
 
-function judged(policy: ActivePolicy, common: Omit<Live, 'scopes'>, now: number): Judged {
+function judged(policy: ActivePolicy, authorization: Authorization, common: Omit<Live, 'scopes'>, now: number): Judged {
   const verdict = evaluate(policy, common.asked, now)
   if (!verdict.allowed) return { dead: { why: verdict, principal: common.principal, asked: common.asked } }
+  const bound = authorization.bind === 'node' || verdict.limits.bind === 'node'
+  if (bound && common.principal?.node.id !== authorization.node_id)
+    return dead('identity', `This token is bound to the machine on which ${authorization.login} signed in, and that is gone.`)
   return { live: { ...common, scopes: verdict.scopes } }
 }
 

@@ -6,8 +6,9 @@ import { traceAsMermaid, traceAsText } from '../../src/cli/trace.ts'
 import { insertAuthorization } from '../../src/store/authorizations.ts'
 import { policyClient } from '../support/example_policy.ts'
 import { claimsIn, exchange, exchanged, hopUri, walked, withChain } from '../support/exchange.ts'
-import { start } from '../support/start.ts'
-import { assertRefused } from '../support/token_request.ts'
+import type { Tokens } from '../support/person.ts'
+import { start, unhurried } from '../support/start.ts'
+import { assertRefused, inParallel } from '../support/token_request.ts'
 
 const sidOf = (token = '') => String(claimsIn(token).sid)
 const jtiOf = (token = '') => String(claimsIn(token).jti)
@@ -187,5 +188,40 @@ test('meshidp tokens trace tells what it was asked about, with all that it came 
       [[sidOf(late.access_token), [sidOf(last.access_token)]]],
     )
     assert.ok(tree.children.length <= 1001, `${tree.children.length} beside it`)
+  }
+})
+
+test('RFC 7009 §2.1: whatever ends what a token came from, beside exchanges and refreshes under way: nothing of it is alive then', async (t) => {
+  const policy = withChain(2, 3).replaceAll('"max_depth":3', '"max_depth":3,"refresh_token":true')
+  const started = await start(t, { policy, config: { limits: unhurried } })
+  const { alice, ci, daemon } = started
+  const agent = await alice.register()
+  const [first, second] = [policyClient(started, 'hop-0'), policyClient(started, 'hop-1')]
+  const ends: ((root: Tokens) => Promise<unknown>)[] = [
+    (root) => alice.send('/revoke', { form: { client_id: agent.client_id, token: String(root.refresh_token) } }),
+    (root) => alice.send('/revoke', { form: { client_id: agent.client_id, token: root.access_token } }),
+    (root) => runAction(daemon.deps, 'tokens.revoke', { id: sidOf(root.access_token) }),
+    (root) => runAction(daemon.deps, 'tokens.revoke', { id: jtiOf(root.access_token) }),
+  ]
+  for (const end of ends) {
+    const root = await alice.signIn(agent, { resource: hopUri(0), scope: 'hop-0:use' })
+    const child = await exchanged(ci, first, { subject_token: root.access_token, resource: hopUri(1) })
+    const { client_id, client_secret } = first
+    const refresh = {
+      grant_type: 'refresh_token',
+      refresh_token: String(child.refresh_token),
+      client_id,
+      client_secret: String(client_secret),
+    }
+    const jobs = inParallel(40, async (at) => {
+      if (at === 15) await end(root)
+      if (at % 4 === 0) return ci.send('/token', { form: refresh })
+      return exchange(ci, second, { subject_token: child.access_token, resource: hopUri(2) })
+    })
+    const made = (await jobs).flatMap(({ status, json }) => (status === 200 ? String(json().access_token) : []))
+    for (const token of [child.access_token, ...made]) {
+      const server = policyClient(started, claimsIn(token).aud === hopUri(2) ? 'hop-2' : 'hop-1')
+      assert.equal((await ci.introspect(server, token)).active, false)
+    }
   }
 })

@@ -415,6 +415,24 @@ test('A sign-in that is bound to its machine stays bound through an exchange [th
   assertRefused(await exchange(ci, policyClient(started, 'gateway'), { subject_token, resource: wiki.resource }), 'invalid_request')
 })
 
+test('A target that is bound to the machine of the sign-in stays so, whether it was bound before the exchange or after it [threats 262]', async (t) => {
+  const withBound = (bind: 'user' | 'node') =>
+    withGateway(({ grants }) => {
+      for (const { dst, app } of grants) if (dst?.includes('resource:wiki')) for (const one of app.authorize ?? []) one.bind = bind
+    })
+  const started = await start(t, { policy: withBound('user') })
+  const { alice, ci, setPolicy } = started
+  const { access_token: subject_token } = await alice.signIn(await alice.register(), gatewayResource)
+  const ask = () => exchange(ci, policyClient(started, 'gateway'), { subject_token, resource: wiki.resource })
+  const before = String((await ask()).json().access_token)
+  await changeMesh(started, { machines: { 'alice-laptop': { removed: true } } })
+  assert.equal((await ask()).status, 200, 'her other machine is still there')
+  assert.equal((await atWiki(started, before)).active, true)
+  assert.ok(setPolicy(withBound('node')).ok)
+  assertRefused(await ask(), 'invalid_request')
+  assert.equal((await atWiki(started, before)).active, false)
+})
+
 test('RFC 8693 §2.1: a workload’s token is exchanged too, for what it could get itself', async (t) => {
   const policy = withGateway(({ grants }) => {
     grants.push({ src: ['client:agent'], dst: ['resource:wiki'], app: { client_credentials: [{ scopes: ['wiki:read'] }] } })
