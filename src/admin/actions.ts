@@ -15,6 +15,7 @@ import { forgetConsent } from '../store/consents.ts'
 import type { Decision, KeptRecord } from '../store/decisions.ts'
 import { GuardFailed } from '../store/engine.ts'
 import { type InitialAccessToken, insertInitialAccessToken, revokeInitialAccessToken } from '../store/initial_access_tokens.ts'
+import { decisionFilter, findDecisions } from './decisions.ts'
 import { applyPolicy, policyApplyInput } from './policy_apply.ts'
 import { revokeSubtree, trace } from './trace.ts'
 
@@ -209,22 +210,8 @@ export const actions = new Map<string, Action>([
   ],
   [
     'decisions.list',
-    action(
-      z.strictObject({
-        outcome: z.enum(['allowed', 'denied']).nullable().default(null),
-        client_id: z.string().nullable().default(null),
-        principal: z.string().nullable().default(null),
-        before: z.int().default(Number.MAX_SAFE_INTEGER),
-        limit,
-      }),
-      ({ store }, filter) => page('decisions', filter.limit, (limit) => store.decisions.list({ ...filter, limit })),
-    ),
-  ],
-  [
-    'decisions.page',
-    action(
-      z.strictObject({ since: z.int(), before: z.strictObject({ last_at: z.int(), id: z.string() }).nullable().default(null), limit }),
-      ({ store }, { limit, ...place }) => page('decisions', limit, (limit) => store.decisions.page({ ...place, limit })),
+    action(decisionFilter.extend({ limit }), ({ store }, filter) =>
+      page('decisions', filter.limit, (limit) => findDecisions(store, { ...filter, limit })),
     ),
   ],
   [

@@ -3,15 +3,18 @@ import { readFileSync } from 'node:fs'
 import { mostRows } from '../admin/actions.ts'
 import type { Ended, Traced } from '../admin/trace.ts'
 import type { TrustBundles } from '../clients/trust_bundles.ts'
+import type { Config } from '../config.ts'
 import { systemClock } from '../daemon.ts'
 import type { PolicyState } from '../deps.ts'
 import { certificateInWords } from '../http/certificate_state.ts'
 import { sourceInWords } from '../http/policy_state.ts'
 import type { CertificateState } from '../tls/held.ts'
 import { askAdmin } from './ask.ts'
-import { type Command, Unusable, UsageError, type Values } from './command.ts'
+import { type Command, type Terminal, Unusable, UsageError, type Values } from './command.ts'
 import { configOption, readConfig } from './config_file.ts'
+import { exportDecisions, tailDecisions } from './decisions.ts'
 import { record, text } from './record.ts'
+import { sinceOf } from './since.ts'
 import { shownTime, table } from './table.ts'
 import { endedAsText, traceAsMermaid, traceAsText } from './trace.ts'
 
@@ -27,6 +30,8 @@ type Subcommand = {
   options?: readonly (keyof typeof inputs)[]
   /** Those of them that must be there. */
   required?: readonly 'for'[]
+  /** Where one question and one answer are not enough. Resolves with the exit code. */
+  run?: (terminal: Terminal, config: Config, input: Record<string, unknown>, values: Values) => Promise<number>
   /** For people; `columns`: how wide, where that matters. */
   shown: (answer: Answer, columns: number | undefined, values: Values) => string
 }
@@ -141,13 +146,18 @@ const decisionColumns: Columns = {
   'WHY OR WHAT': (one) => (one.outcome === 'denied' ? one.sentence : one.granted),
 }
 
+const asksForDecisions: Subcommand = {
+  action: 'decisions.list',
+  words: [],
+  options: ['outcome', 'client', 'principal', 'entry', 'reason', 'since', 'limit'],
+  shown: (answer, width) => listed(answer.decisions as Row[], decisionColumns, answer, width, 'No such decision was made.'),
+}
+
 const decisions: Record<string, Subcommand> = {
-  list: {
-    action: 'decisions.list',
-    words: [],
-    options: ['outcome', 'client', 'principal', 'limit'],
-    shown: (answer, width) => listed(answer.decisions as Row[], decisionColumns, answer, width, 'No such decision was made.'),
-  },
+  list: asksForDecisions,
+  query: asksForDecisions,
+  tail: { ...asksForDecisions, run: tailDecisions },
+  export: { ...asksForDecisions, run: exportDecisions },
   show: { action: 'decisions.show', words: ['id'], shown: record },
 }
 
@@ -235,6 +245,15 @@ const inputs = {
   client: { input: 'client_id', type: 'string', argument: 'ID', help: 'only of this client' },
   login: { input: 'login', type: 'string', argument: 'LOGIN', help: 'only of this person' },
   principal: { input: 'principal', type: 'string', argument: 'NAME', help: 'only of this person or node' },
+  entry: { input: 'entry', type: 'string', argument: 'WORD', help: 'only where it was asked: "authorize", "refresh_token", "register", …' },
+  reason: { input: 'reason', type: 'string', argument: 'WORD', help: 'only denied for that: "no_grant", "scope", "reuse", …' },
+  since: {
+    input: 'since',
+    type: 'string',
+    argument: 'WHEN',
+    help: 'only since 30m, 12h, 7d or 4w ago, or a date',
+    read: (value: string) => sinceOf(value, systemClock()),
+  },
   outcome: { input: 'outcome', type: 'string', argument: 'WORD', help: 'only "allowed" or only "denied"' },
   limit: {
     input: 'limit',
@@ -325,6 +344,7 @@ function adminCommand(name: string, summary: string, description: string, subcom
       if (given.length !== subcommand.words.length) throw new UsageError(`Say: meshidp ${name} ${usages.get(sub)}`)
       const input = inputOf(subcommand, given, values)
       const config = readConfig(terminal, values)
+      if (subcommand.run) return subcommand.run(terminal, config, input, values)
       const answer = await askAdmin(config, subcommand.action, input, terminal)
       terminal.write(
         values.json || values.format === 'json'
@@ -380,8 +400,14 @@ An initial access token lets whoever it is for register software where the polic
   ),
   adminCommand(
     'decisions',
-    'what was decided, and why: list, show',
-    'Each decision with its reason; "show" adds the policy and the identity as they were then.',
+    'what was decided, and why: query, tail, export, show',
+    `Each decision with its reason, the newest first. "query" (or "list") asks the record; "tail" prints the last ones (--limit) and then each that is made, until it is
+stopped; "export" prints all that match as JSON Lines; "show" adds the policy and the identity as they were then. Decisions are kept for
+lifetimes.decisions (90 days by default). The same denial on one day is one decision, with a count.
+
+  meshidp decisions query --principal alice@example.com --outcome denied --since 1d
+  meshidp decisions tail --entry register
+  meshidp decisions export --since 2026-01-01 > decisions.jsonl`,
     decisions,
   ),
   adminCommand(

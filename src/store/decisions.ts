@@ -36,27 +36,24 @@ export type KeptRecord = { digest: string; kind: 'policy' | 'identity'; body: st
 export const decisions = (engine: Engine) => ({
   find: (id: string) => engine.get<Decision>('SELECT * FROM decisions WHERE id = $id', { id }),
 
-  /** Newest first. */
-  list: ({
-    outcome = null as string | null,
-    client_id = null as string | null,
-    principal = null as string | null,
-    before = Number.MAX_SAFE_INTEGER,
-    limit = 50,
-  } = {}) =>
-    engine.all<Decision>(
-      `SELECT * FROM decisions WHERE last_at < $before AND ($outcome IS NULL OR outcome = $outcome)
-        AND ($client_id IS NULL OR client_id = $client_id) AND ($principal IS NULL OR principal = $principal)
-        ORDER BY last_at DESC, id DESC LIMIT $limit`,
-      { outcome, client_id, principal, before, limit },
-    ),
-
-  /** Newest first, from `since` (seconds) on; those after the one at `before` in that order. */
-  page: ({ since, before, limit }: { since: number; before: { last_at: number; id: string } | null; limit: number }) =>
-    engine.all<Decision>(
-      `SELECT * FROM decisions WHERE last_at >= $since AND (last_at, id) < ($last_at, $id) ORDER BY last_at DESC, id DESC LIMIT $limit`,
-      { since, last_at: before?.last_at ?? Number.MAX_SAFE_INTEGER, id: before?.id ?? '', limit },
-    ),
+  /** Newest first, from `since` (seconds) on, of one principal or of all; those after the one at `before` in that order. */
+  page: ({
+    since,
+    before,
+    limit,
+    principal = null,
+  }: {
+    since: number
+    before: { last_at: number; id: string } | null
+    limit: number
+    principal?: string | null
+  }) => {
+    const place = { since, last_at: before?.last_at ?? Number.MAX_SAFE_INTEGER, id: before?.id ?? '', limit }
+    const within = 'last_at >= $since AND (last_at, id) < ($last_at, $id) ORDER BY last_at DESC, id DESC LIMIT $limit'
+    return principal === null
+      ? engine.all<Decision>(`SELECT * FROM decisions WHERE ${within}`, place)
+      : engine.all<Decision>(`SELECT * FROM decisions WHERE principal = $principal AND ${within}`, { ...place, principal })
+  },
 
   /** Identities as they were, the most lately used first; those after the one at `before` in that order. */
   identities: ({ before, limit }: { before: { used_at: number; digest: string } | null; limit: number }) =>

@@ -49,7 +49,7 @@ async function signedIn(t: TestContext, policy = good) {
           {},
         )
       ).map(({ login, client_id }) => [login, client_id]),
-    audit: async () => (await decisions.list({ limit: 200 })).filter(({ entry }) => entry === 'policy_apply'),
+    audit: async () => (await decisions.page({ since: 0, before: null, limit: 200 })).filter(({ entry }) => entry === 'policy_apply'),
     inForce: () => daemon.deps.policy().text,
   }
 }

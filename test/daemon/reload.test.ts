@@ -79,7 +79,9 @@ suite('reload', { concurrency: true }, () => {
     assert.deepEqual(setPolicy(withRegistration({ via: ['cimd'] })).ok, true)
     mesh.resume()
     const { client_id } = await registering
-    const [decision] = await daemon.deps.store.decisions.list({ client_id })
+    const [decision] = (await daemon.deps.store.decisions.page({ since: 0, before: null, limit: 100 })).filter(
+      (one) => one.client_id === client_id,
+    )
     assert.deepEqual([decision?.outcome, decision?.policy], ['allowed', hash])
     await assert.rejects(alice.register(), Refusal)
   })

@@ -30,7 +30,7 @@ test('RFC 6749 §4.4: a workload gets a token of its own, whose subject is the c
 
   const seen = await ci.introspect(policyClient(started, 'wiki-server'), String(access_token))
   assert.deepEqual([seen.active, seen.sub, seen.username, seen.scope], [true, client_id, undefined, 'wiki:read'])
-  const [decision] = await started.daemon.deps.store.decisions.list({ limit: 1 })
+  const [decision] = await started.daemon.deps.store.decisions.page({ since: 0, before: null, limit: 1 })
   assert.deepEqual(
     [decision?.entry, decision?.outcome, decision?.client_id, decision?.granted, decision?.authorization_id],
     [grant_type, 'allowed', client_id, 'wiki:read', sid],

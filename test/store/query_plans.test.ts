@@ -60,7 +60,7 @@ async function aBusyTime(started: Started) {
   await bob.send(`/register/${other.client_id}`, asRegistered)
   await bob.send(`/register/${other.client_id}`, { method: 'DELETE', ...asRegistered })
   for (const list of ['clients.list', 'authorizations.list', 'decisions.list', 'identities.list']) await admin(list)
-  await admin('decisions.page', { since: now() - 60 })
+  await admin('decisions.list', { since: now() - 60, principal: 'alice@example.com', outcome: 'denied' })
   await admin('identities.last', { principal: 'nobody@example.com' })
   await alice.signIn(client, wiki)
   await alice.signIn(client, wiki)

@@ -2,34 +2,21 @@ import { systemClock } from '../../daemon.ts'
 import type { Principal } from '../../oauth/principal.ts'
 import { type Asked, askedAgain, evaluate, type Policy, principalFrom, type Verdict } from '../../policy/index.ts'
 import type { Decision } from '../../store/decisions.ts'
-import { type Command, type Terminal, UsageError } from '../command.ts'
+import type { Command, Terminal } from '../command.ts'
 import { configOption } from '../config_file.ts'
 import { harmless, paintFor } from '../paint.ts'
+import { sinceOf } from '../since.ts'
 import { nothing, shownTime, table } from '../table.ts'
 import { formatOf, formatOptions } from './format.ts'
 import { counted } from './problems.ts'
 import { compiled, readPolicyFile, wordsOf } from './read_file.ts'
 import { type Asking, asking } from './source.ts'
 
-const seconds = { m: 60, h: 3600, d: 86_400, w: 604_800 } as const
-
-/** "7d" before `now`, or a day or time as RFC 3339 writes it. Throws UsageError. */
-function sinceOf(text: string, now: number): number {
-  const [, count, unit] = /^([1-9]\d{0,5})([mhdw])$/.exec(text) ?? []
-  const at = unit
-    ? now - Number(count) * seconds[unit as keyof typeof seconds]
-    : /^\d{4}-\d\d-\d\d/.test(text)
-      ? Date.parse(text) / 1000
-      : Number.NaN
-  if (Number.isNaN(at)) throw new UsageError(`--since takes 30m, 12h, 7d, 4w or a date such as 2026-01-31, not ${text}.`)
-  return Math.floor(at)
-}
-
 /** The decisions since then, the newest first, a page at a time; each page with the identities that it names. */
 async function* pages(asks: Asking, since: number): AsyncGenerator<{ decisions: Decision[]; identities: ReadonlyMap<string, Principal> }> {
   const identities = new Map<string, Principal>()
   for (let before: Pick<Decision, 'last_at' | 'id'> | null = null; ; ) {
-    const { decisions, more } = (await asks('decisions.page', { since, before, limit: 1000 })) as { decisions: Decision[]; more: boolean }
+    const { decisions, more } = (await asks('decisions.list', { since, before, limit: 1000 })) as { decisions: Decision[]; more: boolean }
     const digests = [...new Set(decisions.flatMap(({ identity }) => (identity === null || identities.has(identity) ? [] : identity)))]
     const { records } = digests.length === 0 ? { records: {} } : await asks('records.show', { digests })
     for (const [digest, body] of Object.entries(records as Record<string, string>)) identities.set(digest, principalFrom(body))
