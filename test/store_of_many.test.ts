@@ -54,8 +54,10 @@ test(`among ${many.toLocaleString('en')} live tokens it starts, refreshes and in
   const longest = measured.stop()
   const cleaning = turns()
   const { deps } = daemon
-  assert.equal(await pruneExpired(deps.store.engine, rulesOf(deps), deps.now()), many / 10)
+  await pruneExpired(deps.store.engine, rulesOf(deps), deps.now()) // beside the daemon's own, where that has begun
   const longestClean = cleaning.stop()
+  const left = await deps.store.engine.get<{ n: number }>("SELECT count(*) AS n FROM authorizations WHERE client_id = 'client:filled'", {})
+  assert.equal(left?.n, many * 0.9)
   t.diagnostic(`longest turn: ${longest} ms of CPU with requests, ${longestClean} ms with the clean-up`)
   assert.ok(longest < mostInATurn && longestClean < mostInATurn)
 })

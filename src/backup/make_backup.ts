@@ -4,16 +4,15 @@ import { open, rename } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import type { Config } from '../config.ts'
 import { loadKeys } from '../keys/keyset.ts'
-import { type Lock, lockFile, lockState } from '../store/lock.ts'
+import { type Lock, lockFile } from '../store/lock.ts'
 import { isUnfinished, syncDirectory, unfinishedOf } from '../store/private_file.ts'
-import { StateInUse } from '../store/refused.ts'
 import { copyDatabase, damageOf, describeDatabase } from '../store/snapshot.ts'
 import { timeName } from '../store/time_name.ts'
 import { type Entry, pack } from './archive.ts'
 import { encrypt, type Secret } from './encryption.ts'
+import { finishBegun } from './finish_begun.ts'
 import { type Manifest, version } from './manifest.ts'
 import { BackupRefused } from './refused.ts'
-import { finishSwap } from './swap.ts'
 
 export type Backup = {
   /** Where it is to be; nothing may be there. */
@@ -34,7 +33,7 @@ export async function makeBackup(config: Config, { file, secret, now, progress =
   const database = join(state, 'meshidp.db')
   if (existsSync(file)) throw new BackupRefused(`${file} is there already. Name another file, or a directory.`)
   if (!existsSync(dirname(file))) throw new BackupRefused(`There is no directory ${dirname(file)}.`)
-  finishWhatWasBegun(state)
+  finishBegun(state)
   if (!existsSync(database)) throw new BackupRefused(`There is no state in ${state} that could be backed up.`)
   const lock = onlyOne(state)
   const copy = join(state, '.backup.unfinished')
@@ -78,23 +77,6 @@ export async function makeBackup(config: Config, { file, secret, now, progress =
 }
 
 const isOfSqlite = (error: unknown) => String((error as { code?: unknown }).code).startsWith('SQLITE_')
-
-/** A restore that was cut short is finished by whoever opens the state next, as a daemon would. */
-function finishWhatWasBegun(state: string): void {
-  if (!existsSync(state)) return
-  let lock: Lock
-  try {
-    lock = lockState(state)
-  } catch (error) {
-    if (error instanceof StateInUse) return // a daemon runs, and did so when it started
-    throw error
-  }
-  try {
-    finishSwap(state)
-  } finally {
-    lock.release()
-  }
-}
 
 /** Two at once would share one copy. */
 function onlyOne(state: string): Lock {

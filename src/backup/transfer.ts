@@ -7,11 +7,13 @@ import { openState } from '../state.ts'
 import { setMeta } from '../store/meta.ts'
 import { describeDatabase } from '../store/snapshot.ts'
 import { addRows, type Moved, movedRows, NotARow } from '../store/transfer.ts'
+import { finishBegun } from './finish_begun.ts'
 import { type Head, headOf, rowsOf, verifyLines, writeLines } from './lines.ts'
 import { BackupRefused } from './refused.ts'
 
 /** Writes what moves into `file`, from beside a daemon that may run. Throws BackupRefused. */
 export async function exportTo(config: Config, file: string, now: number): Promise<{ head: Head; rows: number }> {
+  finishBegun(config.state_directory)
   const database = join(config.state_directory, 'meshidp.db')
   if (!existsSync(database)) throw new BackupRefused(`There is no state in ${config.state_directory} that could be exported.`)
   if (existsSync(file)) throw new BackupRefused(`${file} is there already. Name another one.`)

@@ -11,7 +11,7 @@ import { shownTime } from './table.ts'
 function inWords({ file, made_at, issuer, keys, former }: Restored, config: Config): string {
   return [
     `Restored ${file}${made_at === null ? '' : ` of ${shownTime(made_at)}`}.\n`,
-    'Everybody signs in anew: no code, token or consent of the former time is good any more. What was revoked since is back where nobody can sign in with it;\nlook at it: meshidp clients list\n',
+    'Everybody signs in anew: no code, token or consent of the former time is good any more. Software that was revoked since the backup is there again,\nwithout any token: meshidp clients list\n',
     ...(keys ? [] : ['The signing keys are those that were there: this file holds none.\n']),
     ...(config.issuer !== undefined && issuer !== null && issuer !== config.issuer
       ? [`It is of ${issuer}, but this one is ${config.issuer}: clients of the one do not know the other.\n`]

@@ -10,9 +10,9 @@ export function turns() {
   }
   const turn = () => {
     look()
-    if (going) setImmediate(turn)
+    if (going) setImmediate(turn).unref()
   }
-  setImmediate(turn)
+  setImmediate(turn).unref()
   return {
     stop() {
       going = false
