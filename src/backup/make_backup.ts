@@ -124,12 +124,17 @@ async function writeOut(file: string, bytes: AsyncIterable<Uint8Array>): Promise
 /** The name of a backup of `now` (seconds) in a directory. */
 export const backupName = (now: number, encrypted: boolean): string => `meshidp-${timeName(now)}.tar${encrypted ? '.age' : ''}`
 
-/** Removes all but the `most` newest backups of such names, and returns the names of those that went. */
+/** What `backupName` gives; and what a backup that was cut short leaves under such a name. */
+const named = /^meshidp-\d{8}T\d{6}Z\.tar(?:\.age)?$/
+const unfinishedNamed = /^\.meshidp-\d{8}T\d{6}Z\.tar(?:\.age)?\.unfinished$/
+
+/** Removes all but the `most` newest backups of such names, and rests of others; returns the names of those that went. */
 export function keepNewest(directory: string, most: number): string[] {
-  const gone = readdirSync(directory)
-    .filter((name) => /^meshidp-\d{8}T\d{6}Z\.tar(?:\.age)?$/.test(name))
+  const names = readdirSync(directory)
+  const gone = names
+    .filter((name) => named.test(name))
     .sort()
     .slice(0, -most)
-  for (const name of gone) rmSync(join(directory, name))
+  for (const name of [...gone, ...names.filter((name) => unfinishedNamed.test(name))]) rmSync(join(directory, name))
   return gone
 }

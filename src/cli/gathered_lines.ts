@@ -25,9 +25,9 @@ export function gathering(to: 1 | 2): Lines {
     clearTimeout(timer)
     timer = undefined
     if (isBusy || waiting === '') return
-    const bytes = Buffer.from(taken())
     isBusy = true
-    send(bytes, 0)
+    const [lines, told] = [waiting.split('\n').length - 1, lost]
+    send(Buffer.from(taken()), 0, { lines, told })
   }
 
   /** What waits, and before it how much of what came earlier is missing. */
@@ -37,21 +37,21 @@ export function gathering(to: 1 | 2): Lines {
     return text
   }
 
-  function send(bytes: Buffer, from: number): void {
+  /** `bytes` hold so many `lines`, and tell of so many that were lost before. */
+  function send(bytes: Buffer, from: number, holds: { lines: number; told: number }): void {
     write(to, bytes, from, bytes.length - from, null, (error, written) => {
-      if (error?.code === 'EAGAIN') return void setTimeout(send, room, bytes, from)
-      if (!error && from + written < bytes.length) return send(bytes, from + written)
+      if (error?.code === 'EAGAIN') return void setTimeout(send, room, bytes, from, holds)
+      if (!error && from + written < bytes.length) return send(bytes, from + written, holds)
       isBusy = false
-      if (error) missed(bytes.toString(), error)
-      else lost = 0
+      if (error) missed(holds.lines, error.message)
+      else lost -= holds.told
       if (waiting !== '') timer ??= setTimeout(flush, gathered.every).unref()
     })
   }
 
-  /** Of what was to say how much is missing nothing is missing. */
-  function missed(text: string, { message }: Error): void {
-    lost += text.split('\n').length - 1 - (lost > 0 ? 1 : 0)
-    why = message
+  function missed(lines: number, because: string): void {
+    lost += lines
+    why = because
   }
 
   process.once('exit', () => {
@@ -63,7 +63,7 @@ export function gathering(to: 1 | 2): Lines {
   })
   return {
     write(line) {
-      if (waiting.length >= most) return missed(line, new Error('it is read too slowly'))
+      if (waiting.length >= most) return missed(1, 'it is read too slowly')
       waiting += line
       if (waiting.length >= gathered.letters) flush()
       else timer ??= setTimeout(flush, gathered.every).unref()

@@ -58,7 +58,12 @@ test('a directory gets backups that are named by the time, and keeps the newest;
   await daemon.end()
   const folder = join(directory, 'backups')
   mkdirSync(folder)
-  for (const name of ['meshidp-20200101T000000Z.tar', 'meshidp-20210101T000000Z.tar.age', 'meshidp-notes.txt'])
+  for (const name of [
+    'meshidp-20200101T000000Z.tar',
+    'meshidp-20210101T000000Z.tar.age',
+    'meshidp-notes.txt',
+    '.meshidp-20220101T000000Z.tar.unfinished',
+  ])
     writeFileSync(join(folder, name), '')
   const made = await run('backup', folder, '--keep', '2')
   assert.match(made.stdout, /Removed meshidp-20200101T000000Z\.tar\.\n$/)
