@@ -48,8 +48,12 @@ const mostAtOnce = 50
 export async function deleteUnused(deps: Deps): Promise<void> {
   const now = deps.now()
   const policy = deps.policy()
-  for (const client_id of await deps.store.clients.unused(now, mostAtOnce))
-    await deps.store.commit(isOfPolicy(policy, client_id) ? [forgetClient(client_id)] : deleteUnusedClient(client_id, now))
+  let due: readonly string[]
+  do {
+    due = await deps.store.clients.unused(now, mostAtOnce)
+    for (const client_id of due)
+      await deps.store.commit(isOfPolicy(policy, client_id) ? [forgetClient(client_id)] : deleteUnusedClient(client_id, now))
+  } while (due.length === mostAtOnce)
 }
 
 /**

@@ -450,6 +450,17 @@ test('client_ttl: software that is not used for so long is gone, and removed wit
   assert.equal(clients, 1, 'there is room for another one again')
 })
 
+test('client_ttl: however much software goes unused, one round of the janitor removes all of it', async (t) => {
+  const { alice, clock, daemon } = await start(t, {
+    policy: withRegistration({ client_ttl: '1h', max_clients: 200 }),
+    config: { limits: { per_principal: { rate: 1e9, burst: 1e9 }, per_address: { rate: 1e9, burst: 1e9 } } },
+  })
+  for (let count = 0; count < 120; count++) await alice.register({ client_name: `Tool ${count}` })
+  clock.advance({ hours: 2 })
+  await deleteUnused(daemon.deps)
+  assert.deepEqual(await daemon.deps.store.engine.all('SELECT client_id FROM clients', {}), [])
+})
+
 test('A limit goes by the person, not by the address or the machine that they happen to use [threats 112]', async (t) => {
   const { alice, alicePhone, bob } = await start(t, { policy: withRegistration({ max_clients: 2 }) })
   await alice.register()
