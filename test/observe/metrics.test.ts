@@ -17,7 +17,7 @@ const withAdmin = changedPolicy(({ grants }) => {
 function parsed(text: string): Map<string, number> {
   const samples = new Map<string, number>()
   const types = new Map<string, string>()
-  for (const line of text.trimEnd().split('\n')) {
+  for (const line of text.split('\n').filter((line) => line !== '')) {
     const [, name = '', type = ''] = /^# TYPE ([a-zA-Z_:][\w:]*) (counter|gauge|histogram)$/.exec(line) ?? []
     if (name) types.set(name, type)
     if (line.startsWith('#')) {
@@ -57,7 +57,7 @@ test('requests are counted by endpoint and outcome, decisions as they are record
   assert.equal(value('meshidp_tokens_issued_total{kind="access_token"}'), 2)
   assert.ok((value('meshidp_tokens_issued_total{kind="id_token"}') ?? 0) >= 1)
   assert.equal(value('meshidp_request_seconds_count{endpoint="/token"}'), 3)
-  assert.equal(value('meshidp_request_seconds_bucket{endpoint="/token",le="+Inf"}'), 3)
+  assert.equal(value('meshidp_request_seconds_bucket{le="+Inf",endpoint="/token"}'), 3)
   assert.ok((value('meshidp_request_phase_seconds_count{phase="sign"}') ?? 0) >= 2)
   assert.ok((value('meshidp_whois_seconds_count{outcome="found"}') ?? 0) > 0)
   assert.ok((value('meshidp_commit_seconds_count{outcome="ok"}') ?? 0) > 0)
