@@ -25,14 +25,20 @@ export async function encrypt(plain: AsyncIterable<Uint8Array>, secret: Secret):
   const encrypter = new (await age()).Encrypter()
   if ('passphrase' in secret) encrypter.setPassphrase(secret.passphrase)
   if ('recipients' in secret)
-    for (const recipient of secret.recipients)
+    for (const [index, recipient] of secret.recipients.entries())
       try {
         encrypter.addRecipient(recipient)
-      } catch (cause) {
-        throw new BackupRefused(`${secret.by}: ${recipient} is no recipient, such as age1….`, { cause })
+      } catch {
+        throw new BackupRefused(notARecipient(secret.by, index + 1, recipient))
       }
   return asBytes(await encrypter.encrypt(asStream(plain)))
 }
+
+/** What stands there is never repeated: it may be the secret half of a pair, or a passphrase. */
+const notARecipient = (by: string, number: number, given: string): string =>
+  /^AGE-SECRET-KEY/i.test(given)
+    ? `${by} holds an identity, which opens backups and belongs anywhere but here. Name a file with its recipient, the line age1… that "meshidp backup keygen" printed.`
+    : `${by}: no. ${number} of its recipients is none, for one looks like age1….`
 
 /** The same bytes, opened. Throws BackupRefused where this secret does not open them; while they are read also where they were tampered with. */
 export async function* decrypt(closed: AsyncIterable<Uint8Array>, secret: Secret): AsyncGenerator<Uint8Array> {

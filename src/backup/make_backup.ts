@@ -56,7 +56,7 @@ export async function makeBackup(config: Config, { file, secret, now, progress =
     }
     const entries: Entry[] = [
       inMemory('manifest.json', Buffer.from(`${JSON.stringify(manifest, null, 2)}\n`)),
-      { name: 'meshidp.db', bytes: statSync(copy).size, content: createReadStream(copy, { highWaterMark: 256 * 1024 }) },
+      { name: 'meshidp.db', bytes: statSync(copy).size, content: bytesOf(copy) },
       ...files,
     ]
     const plain = pack(entries, now)
@@ -83,6 +83,11 @@ function onlyOne(state: string): Lock {
   const lock = lockFile(join(state, 'backup-lock.db'))
   if (!lock) throw new BackupRefused('Another backup is being made just now. Try again when it is done.')
   return lock
+}
+
+/** The bytes of a file that is opened when they are wanted: an open stream that nobody reads would end the process when its file goes. */
+async function* bytesOf(file: string): AsyncGenerator<Uint8Array> {
+  yield* createReadStream(file, { highWaterMark: 256 * 1024 })
 }
 
 const inMemory = (name: string, content: Buffer): Entry => ({ name, bytes: content.length, content: [content] })

@@ -114,6 +114,27 @@ test('an encrypted backup says nothing, and is opened by its passphrase or ident
   assert.equal(existsSync(at('c.age')), false)
 })
 
+test('what was taken for a recipient is never repeated: it may be the identity, or a passphrase; no backup is made', async (t) => {
+  const installation = await install(t)
+  const { directory, serve, run } = installation
+  await (await serve()).end()
+  const at = (name: string) => join(directory, name)
+  await meshidp(t, ['backup', 'keygen', at('identity')]).ended
+  writeFileSync(at('passphrase'), 'correct horse battery staple\n', { mode: 0o600 })
+  for (const [name, words] of [
+    ['identity', /^meshidp: \S+ holds an identity, which opens backups .*\n$/],
+    ['passphrase', /^meshidp: \S+: no\. 1 of its recipients is none, for one looks like age1….\n$/],
+  ] as const) {
+    const { code, stdout, stderr } = await run('backup', at('x.age'), '--recipient-file', at(name))
+    assert.deepEqual([code, stdout], [1, ''])
+    assert.match(stderr, words)
+    assert.deepEqual(
+      readdirSync(directory).filter((one) => one.includes('x.age')),
+      [],
+    )
+  }
+})
+
 test('a backup that is damaged, cut short or something else is refused, wherever it is hurt, and the state stays as it is [threats 463]', async (t) => {
   const installation = await install(t, { policy })
   const { directory, serve, run } = installation
