@@ -4,7 +4,7 @@
  * `{"type":"end","rows":N,"sha256":"…"}`, of all bytes before it: so a file that was cut short or changed is known for what it is.
  */
 import { createHash } from 'node:crypto'
-import { closeSync, openSync, readSync } from 'node:fs'
+import { closeSync, openSync, readSync, statSync } from 'node:fs'
 import { open, rename, rm } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { z } from 'zod'
@@ -27,7 +27,7 @@ export type Head = z.output<typeof headSchema>
 
 export const headOf = (facts: Pick<Head, 'made_at' | 'issuer' | 'tailnet'>): Head => ({ format: 'meshidp-export', version, ...facts })
 
-/** Bytes that are written at once. */
+/** Bytes that are read or written at once. */
 const chunk = 256 * 1024
 
 /** Writes the file (0600), which is there when it is whole, and on disk. Resolves with the number of rows. */
@@ -63,23 +63,42 @@ export async function writeLines(file: string, head: Head, rows: Iterable<MovedR
   }
 }
 
-/** The lines of a file, without what ends them; what stands after the last newline too. */
+/** Bytes of a line at the most; the longest that is written, a policy of 8 MiB, is shorter. */
+const longest = 64 * 1024 * 1024
+
+/** The lines of a file, without what ends them; what stands after the last newline too. Throws BackupRefused. */
 function* linesOf(file: string): Generator<Buffer> {
-  const descriptor = openSync(file, 'r')
+  const descriptor = openFile(file)
   try {
-    let rest = Buffer.alloc(0)
-    const read = Buffer.alloc(chunk)
-    for (let length = readSync(descriptor, read); length > 0; length = readSync(descriptor, read)) {
-      rest = Buffer.concat([rest, read.subarray(0, length)])
-      for (let end = rest.indexOf(10); end >= 0; end = rest.indexOf(10)) {
-        yield rest.subarray(0, end)
-        rest = rest.subarray(end + 1)
+    let number = 1
+    let [parts, length]: [Buffer[], number] = [[], 0]
+    for (let bytes = chunkOf(descriptor); bytes.length > 0; bytes = chunkOf(descriptor)) {
+      for (let end = bytes.indexOf(10); end >= 0; end = bytes.indexOf(10)) {
+        yield Buffer.concat([...parts, bytes.subarray(0, end)])
+        bytes = bytes.subarray(end + 1)
+        ;[parts, length] = [[], 0]
+        number++
       }
+      parts.push(bytes)
+      length += bytes.length
+      if (length > longest) throw refused(file, number, `this line is longer than ${longest / 1024 / 1024} MiB`)
     }
-    if (rest.length > 0) yield rest
+    if (length > 0) yield Buffer.concat(parts)
   } finally {
     closeSync(descriptor)
   }
+}
+
+/** What cannot be read twice, such as a pipe, would be waited for for ever. */
+function openFile(file: string): number {
+  if (!statSync(file).isFile()) throw new BackupRefused(`${file} is no file.`)
+  return openSync(file, 'r')
+}
+
+/** The next bytes; none at the end. */
+function chunkOf(descriptor: number): Buffer {
+  const bytes = Buffer.allocUnsafe(chunk)
+  return bytes.subarray(0, readSync(descriptor, bytes))
 }
 
 const refused = (file: string, line: number, what: string, cause?: unknown) =>

@@ -98,6 +98,8 @@ type Kind = 'archive' | 'encrypted' | 'database'
 function kindOf(file: string, secret: Secret | null): Kind {
   const start = Buffer.alloc(512)
   try {
+    // It is read twice, which a pipe cannot be; and opening one may take for ever.
+    if (!statSync(file).isFile()) throw new Error('it is no file')
     const descriptor = openSync(file, 'r')
     try {
       readSync(descriptor, start, 0, start.length, 0)

@@ -92,6 +92,8 @@ test('an export that is cut short, changed, of another version or tailnet, or wi
   await refused(/changed since it was written/)
   writeFileSync(file, 'hello\n')
   await refused(/state\.jsonl:1: this is no JSON object/)
+  writeFileSync(file, Buffer.alloc(65 * 1024 * 1024, 'a'))
+  await refused(/state\.jsonl:1: this line is longer than 64 MiB/)
   write(file, [{ ...head, version: 2 }, ...rows])
   await refused(/another version/)
   withRow({ agreed_at: 'yesterday' })
