@@ -13,6 +13,7 @@ import { askAdmin } from './ask.ts'
 import { type Command, type Terminal, Unusable, UsageError, type Values } from './command.ts'
 import { configOption, readConfig } from './config_file.ts'
 import { exportDecisions, tailDecisions } from './decisions.ts'
+import { harmless } from './paint.ts'
 import { record, text } from './record.ts'
 import { sinceOf } from './since.ts'
 import { shownTime, table } from './table.ts'
@@ -349,7 +350,7 @@ function adminCommand(name: string, summary: string, description: string, subcom
       terminal.write(
         values.json || values.format === 'json'
           ? `${JSON.stringify(answer, null, 2)}\n`
-          : subcommand.shown(answer, terminal.columns, values),
+          : harmless(subcommand.shown(answer, terminal.columns, values)),
       )
       return answer.ok === false || answer.ready === false ? 1 : 0
     },
