@@ -1,6 +1,7 @@
 /** Every command, and the help that is made from them. A name is one word, or two where commands belong together. */
 import { parseArgs } from 'node:util'
 import manifest from '../../package.json' with { type: 'json' }
+import { didYouMean } from '../hujson/nearest.ts'
 import { adminCommands } from './admin_commands.ts'
 import { backup } from './backup.ts'
 import { keygen } from './backup_keygen.ts'
@@ -94,7 +95,14 @@ export async function run(terminal: Terminal, argv: readonly string[]): Promise<
     terminal.write(groupHelp(name))
     return 0
   }
-  if (!command) throw new UsageError(`There is no ${name.startsWith('-') ? 'option' : 'command'} "${name}". See: meshidp --help`)
+  if (!command)
+    throw new UsageError(
+      sentences(
+        `There is no ${name.startsWith('-') ? 'option' : 'command'} "${name}".`,
+        didYouMean(name, new Set([...commands.keys()].flatMap((one) => one.split(' ')[0] ?? [])))(),
+        'See: meshidp --help',
+      ),
+    )
   const { values, positionals } = parsed(name, command, rest)
   if (values.help) {
     terminal.write(helpOf(name, command))
@@ -106,16 +114,31 @@ export async function run(terminal: Terminal, argv: readonly string[]): Promise<
 }
 
 function parsed(name: string, { options }: Command, args: string[]) {
+  const all = { ...(options.config && configFlags), ...options, help: { type: 'boolean', short: 'h' } } as const
   try {
-    const all = { ...(options.config && configFlags), ...options, help: { type: 'boolean', short: 'h' } } as const
     return parseArgs({ args, options: all, allowPositionals: true }) as {
       values: Values
       positionals: string[]
     }
   } catch (cause) {
-    throw new UsageError(`${misunderstood(cause as Error)} See: meshidp ${name} --help`, { cause })
+    const { code, message } = cause as NodeJS.ErrnoException
+    const hint = code === 'ERR_PARSE_ARGS_UNKNOWN_OPTION' ? nearestOption(message, Object.keys(all)) : undefined
+    throw new UsageError(sentences(misunderstood(message), hint, `See: meshidp ${name} --help`), { cause })
   }
 }
 
+const sentences = (...parts: readonly (string | undefined)[]): string => parts.filter((part) => part !== undefined).join(' ')
+
+/** The option that was perhaps meant. Node names what it does not know in its words. */
+function nearestOption(message: string, known: readonly string[]): string | undefined {
+  const [, written] = /'(--[^']+)'/.exec(message) ?? []
+  return written === undefined
+    ? undefined
+    : didYouMean(
+        written,
+        known.map((option) => `--${option}`),
+      )()
+}
+
 /** Node's words, without its advice, which is about another thing. */
-const misunderstood = ({ message }: Error): string => `${message.replace(/\. To specify .*$/s, '').replace(/\.$/, '')}.`
+const misunderstood = (message: string): string => `${message.replace(/\. To specify .*$/s, '').replace(/\.$/, '')}.`
