@@ -47,18 +47,26 @@ const terminal: Terminal = {
   untilStopped: (onReload) =>
     new Promise((resolve) => {
       process.on('SIGHUP', onReload)
-      process.once('SIGTERM', resolve)
-      process.once('SIGINT', resolve)
+      // Not once: a second one, such as npm sends after that of the terminal, must not cut off what is being finished.
+      process.on('SIGTERM', resolve)
+      process.on('SIGINT', resolve)
     }),
 }
 
 /** What is wrong outside of the program: a sentence is enough, a stack would only hide it. */
 const spoken = [ConfigError, PolicyError, KeyError, StoreRefused, Refused, BackupRefused]
 
+/** What the machine refuses: a file, a disk, an address. Undefined for anything else. */
+function refusedByMachine({ syscall, code, message }: NodeJS.ErrnoException): string | undefined {
+  if (syscall === undefined) return undefined
+  return `${message}.${code === 'EACCES' || code === 'EPERM' ? ' Run it as a user who may, such as that of the daemon.' : ''}`
+}
+
 function failed(error: unknown): number {
+  const { message, stack } = error as Error
   const isUnusable = error instanceof UsageError || error instanceof Unusable
   const isSpoken = isUnusable || spoken.some((kind) => error instanceof kind)
-  terminal.writeError(isSpoken ? `meshidp: ${(error as Error).message}\n` : `meshidp: ${(error as Error).stack}\n`)
+  terminal.writeError(`meshidp: ${isSpoken ? message : (refusedByMachine(error as Error) ?? stack)}\n`)
   return isUnusable ? 2 : 1
 }
 

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
-import { existsSync, readFileSync, rmSync } from 'node:fs'
+import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { delimiter, join } from 'node:path'
 import { suite, test } from 'node:test'
@@ -56,6 +56,8 @@ test('a command line that is not understood is never half obeyed: a sentence, an
     [['--frobnicate'], /^There is no option "--frobnicate"\. See: meshidp --help$/],
     [['constructor'], /^There is no command "constructor"\./],
     [['serve', '--frobnicate'], /^Unknown option '--frobnicate'\. See: meshidp serve --help$/],
+    [['serve', '--lisen-port', '1'], /^Unknown option '--lisen-port'\. Did you mean "--listen-port"\? See: meshidp serve --help$/],
+    [['decisons', 'list'], /^There is no command "decisons"\. Did you mean "decisions"\? See: meshidp --help$/],
     [['serve', '--config'], /^Option '--config <value>' argument missing\. See: meshidp serve --help$/],
     [['serve', 'now'], /^"now" means nothing after "meshidp serve"\. See: meshidp serve --help$/],
     [['status', 'now'], /^"now" means nothing after "meshidp status"\./],
@@ -118,7 +120,33 @@ test('where a terminal is narrower than a table, the last column stands below th
   assert.ok(wide.text.includes(sentence))
 })
 
+test('what the mesh calls its people paints no terminal and moves no cursor, in no table and no record', async (t) => {
+  const { mesh, mallory, configFile } = await start(t)
+  mesh.change({ people: { 'mallory@other.com': { name: '\u001b[31m\u009b2J\u202eMallory' } } })
+  await mallory.send('/register', { json: { redirect_uris: ['http://127.0.0.1/cb'] } })
+  const [, id = ''] = /^(\w{26}) /m.exec((await printed(['decisions', 'list', '--config', configFile])).text) ?? []
+  const { text } = await printed(['decisions', 'show', id, '--config', configFile])
+  assert.match(text, /Mallory/)
+  assert.doesNotMatch(text, /[^\P{Cc}\n]|\p{Bidi_Control}/u)
+})
+
 suite('as a process', { concurrency: true }, () => {
+  test('what the machine refuses is a sentence, with no stack', async (t) => {
+    const { run, directory } = await install(t)
+    for (const [command, words] of [
+      ['import', /^meshidp: \S+ is no file\.\n$/],
+      ['restore', /^meshidp: \S+ cannot be read: it is no file\.\n$/],
+    ] as const) {
+      const { code, stderr } = await run(command, directory)
+      assert.equal(code, 1)
+      assert.match(stderr, words)
+    }
+    writeFileSync(join(directory, 'state'), '')
+    const { code, stderr } = await run('backup', join(directory, 'x.tar'))
+    assert.equal(code, 1)
+    assert.match(stderr, /^meshidp: \S.*\n$/)
+  })
+
   test('what is not understood goes to standard error, with exit code 2', async (t) => {
     const ended = await meshidp(t, ['frobnicate']).ended
     assert.deepEqual(ended, {

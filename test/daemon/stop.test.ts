@@ -9,7 +9,7 @@ import { until } from '../support/local_api.ts'
 import { install, meshidp } from '../support/program.ts'
 
 suite('stop', { concurrency: true }, () => {
-  test('SIGTERM: what is being answered is finished, its connection closed, and the exit code is 0; nobody who is silent is waited for', async (t) => {
+  test('SIGTERM: what is being answered is finished, its connection closed, and the exit code is 0; nobody who is silent is waited for; a second signal changes nothing', async (t) => {
     const installation = await install(t)
     const { mesh, port, at } = installation
     const daemon = await installation.serve()
@@ -31,6 +31,7 @@ suite('stop', { concurrency: true }, () => {
         () => true,
       ),
     )
+    for (const again of ['SIGTERM', 'SIGINT', 'SIGINT'] as const) daemon.child.kill(again)
     mesh.resume()
     const [response] = await answer
     response.resume()
