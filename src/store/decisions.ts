@@ -49,10 +49,10 @@ export const decisions = (engine: Engine) => ({
     principal?: string | null
   }) => {
     const place = { since, last_at: before?.last_at ?? Number.MAX_SAFE_INTEGER, id: before?.id ?? '', limit }
-    const within = 'last_at >= $since AND (last_at, id) < ($last_at, $id) ORDER BY last_at DESC, id DESC LIMIT $limit'
+    const within = 'last_at >= $since AND (last_at, id) < ($last_at, $id) ORDER BY last_at DESC, id DESC'
     return principal === null
-      ? engine.all<Decision>(`SELECT * FROM decisions WHERE ${within}`, place)
-      : engine.all<Decision>(`SELECT * FROM decisions WHERE principal = $principal AND ${within}`, { ...place, principal })
+      ? engine.all<Decision>(`SELECT * FROM decisions WHERE ${within} LIMIT $limit`, place)
+      : engine.all<Decision>(`SELECT * FROM decisions WHERE principal = $principal AND ${within} LIMIT $limit`, { ...place, principal })
   },
 
   /** Identities as they were, the most lately used first; those after the one at `before` in that order. */
