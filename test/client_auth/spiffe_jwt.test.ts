@@ -168,7 +168,7 @@ test('JWT-SVID §2, §3: it ends, is for this server alone, and has no algorithm
   ])
     await refuses(td.svid(builder, claims({ aud })), /as aud, and nothing else/)
 
-  await refuses(td.svid(builder, claims(), {}, ed), /JWT-SVID §2\.1/)
+  await refuses(td.svid(builder, claims(), {}, ed), /JWT-SVID section 2\.1/)
   await refuses(td.svid(builder, claims(), { alg: 'Ed25519' }, ed))
   for (const key of [pair, rsa]) {
     const jwk = key.publicKey.export({ format: 'jwk' })
