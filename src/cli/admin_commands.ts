@@ -396,7 +396,8 @@ An initial access token lets whoever it is for register software where the polic
   adminCommand(
     'authorizations',
     'what people allowed: list, revoke',
-    'Every code and token descends from an authorization; revoke it, and all of them are dead.',
+    `Every code and token descends from an authorization; revoke it, and all of them are dead. "list" is of what people allowed; what a workload got for
+itself is listed with --client or --login, and what was exchanged stands in "meshidp tokens trace".`,
     authorizations,
   ),
   adminCommand(

@@ -71,11 +71,15 @@ export const authorizations = (engine: Engine) => ({
       limit,
     }),
 
-  /** Newest first; those that live, and from which a token may have come; without what was exchanged. */
+  /**
+   * Newest first; those that live, and from which a token may have come; without what was exchanged. Workloads get so many for themselves that people's would
+   * not be seen: theirs are there where they are asked for by client or name.
+   */
   list: (now: number, { client_id = null as string | null, login = null as string | null, before = '~', limit = 100 } = {}) =>
     engine.all<Authorization>(
       `SELECT * FROM authorizations WHERE id < $before AND ended_at IS NULL AND expires_at > $now AND parent_id IS NULL AND id NOT IN (${neverRedeemed(0)})
-        AND ($client_id IS NULL OR client_id = $client_id) AND ($login IS NULL OR login = $login) ORDER BY id DESC LIMIT $limit`,
+        AND ($client_id IS NULL OR client_id = $client_id) AND ($login IS NULL OR login = $login)
+        AND (workload IS NULL OR workload IN ($client_id, $login)) ORDER BY id DESC LIMIT $limit`,
       { now, client_id, login, before, limit },
     ),
 

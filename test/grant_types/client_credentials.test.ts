@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { runAction } from '../../src/admin/actions.ts'
 import { changedPolicy, policyClient, wiki } from '../support/example_policy.ts'
 import { claimsIn } from '../support/exchange.ts'
 import { start } from '../support/start.ts'
@@ -100,4 +101,19 @@ test('RFC 7009 §2: a workload revokes its own token; an admin ends all that it 
   assert.equal((await ci.send('/revoke', { form: { ...own, token: one } })).status, 200)
   const active = async (text: string) => (await ci.introspect(policyClient(started, 'wiki-server'), text)).active
   assert.deepEqual([await active(one), await active(two)], [false, true])
+})
+
+test('meshidp authorizations list: what workloads get for themselves hides nobody’s sign-in; it is there where it is asked for', async (t) => {
+  const started = await start(t, { policy })
+  const { ci, alice, daemon } = started
+  const reporter = policyClient(started, 'reporter')
+  await alice.signIn(await alice.register(), wiki)
+  for (let at = 0; at < 3; at++) await ci.token(reporter, { grant_type, ...wiki })
+  const listed = async (filter: object = {}) => {
+    const { authorizations } = (await runAction(daemon.deps, 'authorizations.list', filter)) as { authorizations: { login: string }[] }
+    return authorizations.map(({ login }) => login)
+  }
+  const three = Array(3).fill(reporter.client_id)
+  assert.deepEqual(await listed(), ['alice@example.com'])
+  assert.deepEqual([await listed({ client_id: reporter.client_id }), await listed({ login: reporter.client_id })], [three, three])
 })
