@@ -196,38 +196,6 @@ suite('policy apply --revoke', { concurrency: true }, () => {
     )
   })
 
-  test('what was exchanged, and what a workload got for itself, ends too where the policy would not give it, and comes back with no edge', async (t) => {
-    const whole = withGateway(() => {}, { ...edge, refresh_token: true })
-    const less = withGateway(
-      ({ grants }) => {
-        for (const { src, app } of grants)
-          if (src.includes('client:agent') && app.client_credentials) app.client_credentials = [{ scopes: ['tools:list'] }]
-      },
-      { ...edge, actors: ['client:other'] },
-    )
-    const { alice, ci, apply, ended, audit, software, ...started } = await signedIn(t, whole)
-    const gateway = policyClient(started, 'gateway')
-    const own = await ci.token(policyClient(started, 'agent'), { grant_type: 'client_credentials', ...gatewayResource })
-    const { access_token } = await alice.signIn(software, gatewayResource)
-    const swapped = await exchanged(ci, gateway, { subject_token: access_token, resource: wiki.resource })
-    const later = await ci.refresh(gateway, swapped)
-
-    assert.match((await apply(whole, ['--dry-run'])).stdout, /^Of 6 authorizations 0 would end\. /m)
-    assert.equal((await apply(less, ['--yes'])).code, 0)
-    assert.deepEqual(
-      (await ended()).filter(([, client_id]) => client_id === gateway.client_id || client_id === 'client:agent'),
-      [
-        ['client:agent', 'client:agent'],
-        ['alice@example.com', gateway.client_id],
-      ],
-    )
-    assert.equal((await audit()).filter(({ client_id }) => client_id === gateway.client_id).length, 1)
-    assert.equal((await ci.introspect(policyClient(started, 'gateway-server'), own.access_token)).active, false)
-    assert.equal((await apply(whole, ['--yes'])).code, 0)
-    await assert.rejects(ci.refresh(gateway, later), { error: 'invalid_grant' })
-    assert.equal((await ci.introspect(policyClient(started, 'gateway-server'), access_token)).active, true, 'her sign-in goes on')
-  })
-
   test('CWE-834: with many authorizations the daemon answers others meanwhile', async (t) => {
     const many = Number(process.env.AUTHORIZATIONS ?? 3000)
     const { apply, daemon, mallory, software } = await signedIn(t)
@@ -265,4 +233,36 @@ suite('policy apply --revoke', { concurrency: true }, () => {
     t.diagnostic(`${many} ended in ${Math.round(took)} ms; ${answers} answers meanwhile, the slowest after ${Math.round(slowest)} ms`)
     assert.ok(answers > many / 100 && slowest < 500, `${answers} answers, the slowest after ${slowest} ms`)
   })
+})
+
+test('what was exchanged, and what a workload got for itself, ends too where the policy would not give it, and comes back with no edge', async (t) => {
+  const whole = withGateway(() => {}, { ...edge, refresh_token: true })
+  const less = withGateway(
+    ({ grants }) => {
+      for (const { src, app } of grants)
+        if (src.includes('client:agent') && app.client_credentials) app.client_credentials = [{ scopes: ['tools:list'] }]
+    },
+    { ...edge, actors: ['client:other'] },
+  )
+  const { alice, ci, apply, ended, audit, software, ...started } = await signedIn(t, whole)
+  const gateway = policyClient(started, 'gateway')
+  const own = await ci.token(policyClient(started, 'agent'), { grant_type: 'client_credentials', ...gatewayResource })
+  const { access_token } = await alice.signIn(software, gatewayResource)
+  const swapped = await exchanged(ci, gateway, { subject_token: access_token, resource: wiki.resource })
+  const later = await ci.refresh(gateway, swapped)
+
+  assert.match((await apply(whole, ['--dry-run'])).stdout, /^Of 6 authorizations 0 would end\. /m)
+  assert.equal((await apply(less, ['--yes'])).code, 0)
+  assert.deepEqual(
+    (await ended()).filter(([, client_id]) => client_id === gateway.client_id || client_id === 'client:agent'),
+    [
+      ['client:agent', 'client:agent'],
+      ['alice@example.com', gateway.client_id],
+    ],
+  )
+  assert.equal((await audit()).filter(({ client_id }) => client_id === gateway.client_id).length, 1)
+  assert.equal((await ci.introspect(policyClient(started, 'gateway-server'), own.access_token)).active, false)
+  assert.equal((await apply(whole, ['--yes'])).code, 0)
+  await assert.rejects(ci.refresh(gateway, later), { error: 'invalid_grant' })
+  assert.equal((await ci.introspect(policyClient(started, 'gateway-server'), access_token)).active, true, 'her sign-in goes on')
 })
