@@ -17,6 +17,18 @@ const issuer = z.string().refine((text) => {
   return text === written && (url.protocol === 'https:' || (url.protocol === 'http:' && onThisComputer))
 }, 'must be an https URL (or http on localhost), in lower case, without default port, query, fragment or trailing slash')
 
+type Tls = { tls: boolean; tls_certificate_file?: string | undefined; tls_key_file?: string | undefined }
+
+/** What is said of https fits together. */
+function agree({ tls, tls_certificate_file: cert, tls_key_file: key }: Tls, { addIssue }: z.core.$RefinementCtx): void {
+  const named = cert === undefined ? 'tls_key_file' : 'tls_certificate_file'
+  const wrong = (message: string) => addIssue({ code: 'custom', path: [named], message })
+  if ((cert === undefined) !== (key === undefined))
+    wrong('"listen.tls_certificate_file" and "listen.tls_key_file" go together: name both, or neither.')
+  else if (cert !== undefined && !tls)
+    wrong('"listen.tls_certificate_file" is for a listener that speaks https, and "listen.tls" is false. Remove one of them.')
+}
+
 const rate = (perSecond: number, burst: number, what: string) =>
   z
     .strictObject({
@@ -99,6 +111,7 @@ export const configSchema = z.strictObject({
         ),
       tls_key_file: z.string().min(1).optional().describe('PEM file of its private key, read again when it changes.'),
     })
+    .superRefine(agree)
     .prefault({}),
   mesh: z
     .strictObject({

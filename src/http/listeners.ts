@@ -1,8 +1,9 @@
 /** Where the application listens: only where the mesh (or this very machine) can reach it, never on the wildcard address. */
-import { chmodSync, chownSync, readFileSync, rmSync, statSync } from 'node:fs'
+import { chmodSync, chownSync, existsSync, readFileSync, rmSync, statSync } from 'node:fs'
 import type { Server as HttpServer, RequestListener, ServerResponse } from 'node:http'
 import type { Server as HttpsServer } from 'node:https'
 import { type ListenOptions, Server as NetServer, type Socket } from 'node:net'
+import { dirname } from 'node:path'
 import { performance } from 'node:perf_hooks'
 import type { FastifyInstance } from 'fastify'
 import { type Config, ConfigError, type LiveConfig } from '../config.ts'
@@ -325,9 +326,14 @@ const sentences: Sentences = new Map([
 
 const socketSentences: Sentences = new Map([
   ['EADDRINUSE', (path) => `${path} is there already, and is no socket. Move it away.`],
-  ['EACCES', (path) => `This user may not make the socket ${path}. Give its folder to this user, or choose another one.`],
+  [
+    'EACCES', // also where the folder is missing: libuv says the one for the other (uv_pipe_bind)
+    (path) =>
+      existsSync(dirname(path))
+        ? `This user may not make the socket ${path}. Give its folder to this user, or choose another one.`
+        : `The socket ${path} cannot be made: there is no folder ${dirname(path)} that this user could see. Make it, for this user alone, or choose another one.`,
+  ],
   ['EINVAL', (path) => `The path ${path} is too long for a unix socket, which takes 107 bytes. Choose a shorter folder.`],
-  ['ENOENT', (path) => `The socket ${path} cannot be made: its folder is missing.`],
 ])
 
 const inWords = (cause: NodeJS.ErrnoException, name: string, words: Sentences = sentences) =>

@@ -10,13 +10,11 @@ import type { Certificates } from './held.ts'
 /** Where the certificate comes from; null where none is served. Throws ConfigError. */
 export function certificateSource({ issuer, listen, mesh, development }: LiveConfig): CertificateFiles | 'mesh' | null {
   const { tls, tls_certificate_file: cert, tls_key_file: key } = listen
-  if ((cert === undefined) !== (key === undefined))
-    throw new ConfigError('"listen.tls_certificate_file" and "listen.tls_key_file" go together: name both, or neither.')
   const isServe = mesh.identity === 'serve' && !development
   if (cert !== undefined && key !== undefined) {
-    if (isServe || !tls)
+    if (isServe)
       throw new ConfigError(
-        `"listen.tls_certificate_file" is for a listener that speaks https, and ${isServe ? 'behind "tailscale serve" plain http is spoken on a unix socket' : '"listen.tls" is false'}. Remove one of them.`,
+        '"listen.tls_certificate_file" is for a listener that speaks https, and behind "tailscale serve" plain http is spoken on a unix socket. Remove one of them.',
       )
     return { cert, key }
   }

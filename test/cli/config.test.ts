@@ -60,6 +60,16 @@ test('what is no HuJSON is refused where it stops being it; a key that is there 
   ])
 })
 
+test('what does not fit together is refused where one of the two stands: a certificate without its key, or without https', async (t) => {
+  const withListen = (listen: string) => checked(t, least.replace('{', `{ "listen": ${listen},`))
+  const together = '"listen.tls_certificate_file" and "listen.tls_key_file" go together: name both, or neither.'
+  assert.deepEqual((await withListen('{ "tls_certificate_file": "/c" }')).lines, [`FILE:1:39: ${together}`])
+  assert.deepEqual((await withListen('{ "tls_key_file": "/k" }')).lines, [`FILE:1:31: ${together}`])
+  assert.deepEqual((await withListen('{ "tls": false, "tls_certificate_file": "/c", "tls_key_file": "/k" }')).lines, [
+    'FILE:1:53: "listen.tls_certificate_file" is for a listener that speaks https, and "listen.tls" is false. Remove one of them.',
+  ])
+})
+
 test('what is missing is said with each way to say it', async (t) => {
   assert.deepEqual((await checked(t, '{ "policy_file": "/p" }')).lines, [
     'FILE:1:1: "state_directory" is missing. Write it into the file, or set MESHIDP_STATE_DIRECTORY, or use --state-directory.',

@@ -176,6 +176,11 @@ suite('refuses to start', { concurrency: true }, () => {
       words: /^The certificate \/dev\/null with the key \/etc\/hostname cannot be used: the certificate is not PEM\./,
     },
     {
+      what: 'a folder for the socket that is not there',
+      config: { mesh: { identity: 'serve' }, development: false, listen: { socket: '/nonexistent/http.sock' } },
+      words: /^The socket \/nonexistent\/http\.sock cannot be made: there is no folder \/nonexistent that this user could see\. Make it/,
+    },
+    {
       what: 'a folder whose path is too long for a socket',
       config: { runtime_directory: tooLong },
       words: /The path .*\/meshidp-x+\/control\.sock is too long for a unix socket/,
