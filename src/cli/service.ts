@@ -3,12 +3,12 @@ import { execFile } from 'node:child_process'
 import { existsSync, mkdirSync, readFileSync, realpathSync, rmSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { promisify } from 'node:util'
-import type { Config } from '../config.ts'
+import { type Config, configKeys } from '../config.ts'
 import { openLocalApi } from '../identity/local_api.ts'
 import { type Place, startedUnits, type Units, unitsOf } from '../systemd/units.ts'
 import { Refused } from './ask.ts'
 import { type Command, type Terminal, UsageError, type Values } from './command.ts'
-import { configOption, readConfig } from './config_file.ts'
+import { configOption, defaultConfigFile, settledConfig } from './config_file.ts'
 
 const folders: Readonly<Record<string, string>> = {
   system: 'etc/systemd/system',
@@ -64,8 +64,20 @@ function write(terminal: Terminal, root: string, units: Units): void {
   }
 }
 
+/** The service has neither this command line nor this environment: what they say must stand in the file that it reads. Throws Refused. */
+function mustStandInFile({ file, originOf }: ReturnType<typeof settledConfig>): void {
+  if (file !== defaultConfigFile)
+    throw new Refused(`The service reads ${defaultConfigFile}, not ${file ?? 'this command line'}. Put it there first.`)
+  for (const origin of configKeys.map(originOf))
+    if (origin.from === 'command line' || origin.from === 'environment')
+      throw new Refused(`The service reads ${defaultConfigFile}, and would not hear of ${origin.name}. Write it there.`)
+}
+
 async function install(terminal: Terminal, values: Values): Promise<number> {
-  const config = readConfig(terminal, values)
+  const settled = settledConfig(terminal, values)
+  const { config } = settled
+  const isForHere = values['dry-run'] !== true && values.root === undefined
+  if (isForHere) mustStandInFile(settled)
   const program = String(values.program ?? realpathSync(terminal.program))
   if (!program.startsWith('/') || /\s/.test(program))
     throw new UsageError(`--program must be an absolute path without spaces, not ${program}.`)

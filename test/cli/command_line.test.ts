@@ -120,6 +120,15 @@ test('where a terminal is narrower than a table, the last column stands below th
   assert.ok(wide.text.includes(sentence))
 })
 
+test('"service install" refuses another configuration than the one that the service reads', async (t) => {
+  const { configFile } = await start(t)
+  // The program is refused after that, so that nothing is written on this machine whatever comes of this.
+  const install = (...more: string[]) => printed(['service', 'install', '--program', 'not absolute', ...more])
+  const words = (rest: string) => ({ name: 'Refused', message: `The service reads /etc/meshidp/config.hujson, ${rest}` })
+  await assert.rejects(install('--config', configFile), words(`not ${configFile}. Put it there first.`))
+  await assert.rejects(install('--dry-run', '--config', configFile), /--program must be an absolute path/)
+})
+
 test('what the mesh calls its people paints no terminal and moves no cursor, in no table and no record', async (t) => {
   const { mesh, mallory, configFile } = await start(t)
   mesh.change({ people: { 'mallory@other.com': { name: '\u001b[31m\u009b2J\u202eMallory' } } })
