@@ -59,6 +59,6 @@ test('the example gateway keeps so many tokens and no more, and asks again after
   assert.equal(await times(), 4, 'the oldest had gone')
 
   const refused = () => exchanged(first, 'https://elsewhere.example/mcp')
-  await assert.rejects(refused, { name: 'Refused', message: 'The policy names no resource "https://elsewhere.example/mcp".' })
+  await assert.rejects(refused, { name: 'Refused', message: "The policy names no resource 'https://elsewhere.example/mcp'." })
   await assert.rejects(refused, { name: 'Refused' })
 })
