@@ -6,11 +6,12 @@ import { test } from 'node:test'
 import { openSqlite } from '../../src/store/sqlite.ts'
 import { assertSound, codeFor, policy, redeem } from '../daemon/load.ts'
 import { type Installation, install, meshidp } from '../support/program.ts'
+import { unhurried } from '../support/start.ts'
 
 const stateOf = ({ directory }: Installation) => join(directory, 'state')
 
 test('a backup under load is one moment: whole, sound, and no more than what was answered before and after it [threats 466]', async (t) => {
-  const installation = await install(t, { policy })
+  const installation = await install(t, { policy, config: { limits: unhurried } })
   const { directory, serve, run } = installation
   await serve()
   const alice = installation.at('127.0.0.2')
