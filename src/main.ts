@@ -21,11 +21,13 @@ async function question(text: string): Promise<string> {
   }
 }
 
-/** Whoever reads along may have seen enough, as `head` has: that is no fault. */
-for (const stream of [process.stdout, process.stderr])
-  stream.on('error', (error: NodeJS.ErrnoException) => {
-    if (error.code !== 'EPIPE') throw error
-  })
+/** Whoever reads along may have seen enough, as `head` has: that is no fault. A full disk is: what is missing from a file must not pass for whole. */
+process.stdout.on('error', ({ code, message }: NodeJS.ErrnoException) => {
+  if (code === 'EPIPE') return
+  terminal.writeError(`meshidp: Not all could be written to standard output: ${message}.\n`)
+  process.exit(1)
+})
+process.stderr.on('error', () => undefined) // nobody is left who could hear of it
 
 const terminal: Terminal = {
   env: process.env,

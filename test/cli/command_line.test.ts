@@ -140,6 +140,11 @@ test('what the mesh calls its people paints no terminal and moves no cursor, in 
 })
 
 suite('as a process', { concurrency: true }, () => {
+  test('what cannot be written is a sentence and exit code 1, not half a file that passes for whole', async (t) => {
+    const { code, stderr } = await meshidp(t, ['--help'], { under: ['sh', '-c', 'exec "$0" "$@" > /dev/full'] }).ended
+    assert.deepEqual([code, stderr], [1, 'meshidp: Not all could be written to standard output: ENOSPC: no space left on device, write.\n'])
+  })
+
   test('what the machine refuses is a sentence, with no stack', async (t) => {
     const { run, directory } = await install(t)
     for (const [command, words] of [
