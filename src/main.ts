@@ -52,6 +52,7 @@ const terminal: Terminal = {
       // Not once: a second one, such as npm sends after that of the terminal, must not cut off what is being finished.
       process.on('SIGTERM', resolve)
       process.on('SIGINT', resolve)
+      process.stdout.on('error', () => resolve('SIGPIPE')) // nobody hears what a command goes on to say; the daemon's log goes another way
     }),
 }
 

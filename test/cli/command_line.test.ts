@@ -145,6 +145,16 @@ suite('as a process', { concurrency: true }, () => {
     assert.deepEqual([code, stderr], [1, 'meshidp: Not all could be written to standard output: ENOSPC: no space left on device, write.\n'])
   })
 
+  test('"decisions tail" ends when nobody reads along any more', async (t) => {
+    const { alice, configFile } = await start(t)
+    await alice.register()
+    const tail = meshidp(t, ['decisions', 'tail', '--config', configFile], { under: ['sh', '-c', '"$0" "$@" | head -n 1'] })
+    await tail.says(/alice@example\.com/)
+    await alice.register()
+    const { stdout, stderr } = await tail.ended
+    assert.deepEqual([stdout.split('\n').length, stderr], [2, ''])
+  })
+
   test('what the machine refuses is a sentence, with no stack', async (t) => {
     const { run, directory } = await install(t)
     for (const [command, words] of [
