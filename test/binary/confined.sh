@@ -9,10 +9,11 @@ shift 2
 documented=test/e2e/clients/node_modules/.documented # where examples of the documents are put, to find their packages
 mkdir -p "$project/$documented"
 cd "$project"
+mount --bind "$project" /mnt # the project may itself be below /tmp
 mount -t tmpfs -o mode=1777,nosuid,nodev tmpfs /tmp
 mkdir -m 755 /tmp/project
 mkdir -m 777 /tmp/home
-mount --bind "$project" /tmp/project
+mount --move /mnt /tmp/project
 cd /tmp/project
 mount -t tmpfs -o mode=1777 tmpfs "$documented"
 # Some are hidden below another, and cannot be had at all.
@@ -20,6 +21,7 @@ awk '{ print $2 }' /proc/self/mounts | while read -r place; do
   case $place in /tmp | /proc | /proc/* | /sys | /sys/* | /dev | /dev/* | */.documented) ;; *) mount -o remount,bind,ro "$place" 2>/dev/null || true ;; esac
 done
 for place in / /var/tmp /tmp/project "$project"; do
+  [ -d "$place" ] || continue
   if touch "$place/written" 2>/dev/null; then echo "$place can be written to." >&2; exit 1; fi
 done
 

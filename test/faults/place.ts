@@ -1,6 +1,6 @@
 /** File systems of a test's own, that can be filled, frozen and broken; they go when the test ends. */
 import { execFileSync, spawnSync } from 'node:child_process'
-import { mkdtempSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, rmdirSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { basename, join } from 'node:path'
 import type { TestContext } from 'node:test'
@@ -48,23 +48,26 @@ export function onDisk(t: TestContext): { folder: string; breaks: () => void; me
   const image = join(temporaryDirectory(t), 'disk')
   run('dd', 'if=/dev/zero', `of=${image}`, 'bs=1M', 'count=32')
   run('mke2fs', '-q', '-t', 'ext4', '-m', '0', image)
-  const mount = (folder: string) => run('mount', '-o', 'loop,errors=remount-ro', image, folder)
-  const folder = mounted(t, mount)
-  const device = () => {
-    const line = readFileSync('/proc/self/mounts', 'utf8')
-      .split('\n')
-      .find((mount) => mount.split(' ')[1] === folder)
-    return basename(line?.split(' ')[0] ?? '')
+  const attached = (file: string) => {
+    const device = run('losetup', '--find', '--show', file).trim()
+    t.after(() => run('losetup', '--detach', device))
+    return device
   }
+  const mount = (device: string, folder: string) => run('mount', '-o', 'errors=remount-ro', device, folder)
+  const device = attached(image)
+  const folder = mounted(t, (folder) => mount(device, folder))
   return {
     folder,
-    breaks: () => writeFileSync(`/sys/fs/ext4/${device()}/trigger_fs_error`, '1'),
+    breaks: () => writeFileSync(`/sys/fs/ext4/${basename(device)}/trigger_fs_error`, '1'),
     mends() {
       run('umount', folder)
+      // Whoever made a mount namespace meanwhile has it mounted yet, as broken as it was: so it is a copy that is mended.
+      const copy = `${image}-mended`
+      run('dd', `if=${device}`, `of=${copy}`, 'bs=1M')
       try {
-        run('e2fsck', '-f', '-y', image)
+        run('e2fsck', '-f', '-y', copy)
       } catch {} // 1: it has mended something
-      mount(folder)
+      mount(attached(copy), folder)
     },
   }
 }
