@@ -162,8 +162,8 @@ export const descriptions: Readonly<Record<string, Teaching>> = {
     examples: [[{ actors: ['client:gateway'], from: ['resource:gateway'], scopes: { 'wiki:read': ['tools:call'] } }]],
   },
   'grants.app.exchange.actors': {
-    description: 'Who acts: clients, or tags of the node that it calls from.',
-    examples: [['client:gateway'], ['tag:mcp-gateway']],
+    description: 'Who acts: clients, tags of the machine that one is proven by, or workloads by their SPIFFE ID.',
+    examples: [['client:gateway'], ['tag:mcp-gateway'], ['spiffe://example.org/ns/*/sa/gateway']],
   },
   'grants.app.exchange.from': {
     description: 'What the token in its hands may be for: resources; or a client, for the ID tokens that it was given.',
