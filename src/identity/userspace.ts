@@ -13,7 +13,7 @@ import { overflowUser, owners } from './socket_owner.ts'
 import { isFunnelled, type Strategy, type Surroundings } from './strategy.ts'
 
 export type UserspaceOptions = {
-  /** Misses that one source address may cause in two seconds; each stalls tailscaled for 180 ms (S2). Default 1. */
+  /** Misses that one source address may cause in ten seconds; each stalls tailscaled for 180 ms (S2), on a busy machine for longer. Default 1. */
   maxMisses?: number
   /** Monotonic milliseconds. */
   elapsed?: () => number
@@ -52,12 +52,12 @@ export function userspace({ whoisPort, socket }: Surroundings, options: Userspac
 }
 
 /**
- * Asks about connections so that those who are nobody cannot hold up the others: misses are remembered for two seconds by address and port, and counted by
+ * Asks about connections so that those who are nobody cannot hold up the others: misses are remembered for ten seconds by address and port, and counted by
  * address. In memory: a restart forgets, which costs little.
  */
 function boundedMisses(max: number, elapsed: () => number) {
   const size = 1024
-  const windowMs = 2000
+  const windowMs = 10_000
   let since = elapsed()
   let recent = new Map<string, Map<number, Nobody>>()
   const hits = new Set<string>() // ports that were somebody's: those go on while strangers miss
@@ -71,7 +71,7 @@ function boundedMisses(max: number, elapsed: () => number) {
     const missed = recent.get(address)
     const same = missed?.get(port)
     if (same || (missed?.size ?? 0) < max) return same
-    throw new Unavailable('Too many connections that the mesh does not know; try again in two seconds.', { retryAfter: 2 })
+    throw new Unavailable('Too many connections that the mesh does not know; try again in ten seconds.', { retryAfter: 10 })
   }
 
   function note(address: string, port: number, caller: Caller): Caller {
