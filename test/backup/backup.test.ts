@@ -11,7 +11,8 @@ import { unhurried } from '../support/start.ts'
 const stateOf = ({ directory }: Installation) => join(directory, 'state')
 
 test('a backup under load is one moment: whole, sound, and no more than what was answered before and after it [threats 466]', async (t) => {
-  const installation = await install(t, { policy, config: { limits: unhurried } })
+  const limits = { ...unhurried, per_principal: unhurried.per_address }
+  const installation = await install(t, { policy, config: { limits } })
   const { directory, serve, run } = installation
   await serve()
   const alice = installation.at('127.0.0.2')
