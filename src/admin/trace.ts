@@ -4,7 +4,7 @@ import { OAuthError, Unavailable } from '../oauth/error.ts'
 import { type Authorization, endAuthorization, endExchanged } from '../store/authorizations.ts'
 import { revokeToken } from '../store/revoked_tokens.ts'
 import { authorizationOfJti } from '../tokens/access_token.ts'
-import { ancestorsOf, livesWhole } from '../tokens/ancestors.ts'
+import { lineageOf, livesWhole } from '../tokens/ancestors.ts'
 import { subjectOf } from '../tokens/claims.ts'
 import { exchangedOf } from '../tokens/exchanged.ts'
 import { liveScopes } from '../tokens/live_scopes.ts'
@@ -52,20 +52,11 @@ async function find({ store }: AdminDeps, id: string): Promise<Found> {
   return { authorization, jti: named === undefined ? null : id }
 }
 
-async function rootOf({ store }: AdminDeps, authorization: Authorization): Promise<Authorization> {
-  let root = authorization
-  while (root.parent_id !== null) {
-    const parent = await store.authorizations.find(root.parent_id)
-    if (!parent) return root
-    root = parent
-  }
-  return root
-}
-
 /** The whole tree in which `id` is: always that itself, and what it descends from. `more`: whether there are branches that are not told. Throws `not_found`. */
 export async function trace(deps: AdminDeps, id: string): Promise<{ tree: Traced; more: boolean }> {
   const found = await find(deps, id)
-  const line = new Set([found.authorization.id, ...(await ancestorsOf(deps, found.authorization))])
+  const lineage = await lineageOf(deps, found.authorization)
+  const line = new Set(lineage.map(({ id }) => id))
   const left = { below: mostTraced, beside: mostTraced }
   let more = false
 
@@ -97,7 +88,7 @@ export async function trace(deps: AdminDeps, id: string): Promise<{ tree: Traced
       children,
     }
   }
-  return { tree: await traced(await rootOf(deps, found.authorization), 'beside'), more }
+  return { tree: await traced(lineage.at(-1) ?? found.authorization, 'beside'), more }
 }
 
 /** All children, a step at a time, so that requests have their turn. */

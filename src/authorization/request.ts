@@ -9,7 +9,7 @@ import { isCodeChallenge } from '../oauth/pkce.ts'
 import { parseScope } from '../oauth/scope.ts'
 import { isIdentityScope, type Resource } from '../policy/index.ts'
 import { claimsWithin, knownClaims, noClaims, type RequestedClaims, withScopesBehind } from '../tokens/requested_claims.ts'
-import { resourceByUri } from '../tokens/subject.ts'
+import { defaultResource, resourceByUri } from '../tokens/subject.ts'
 
 /** Kept with a ticket while a page is open, so plain data. */
 export type AuthorizationRequest = {
@@ -188,6 +188,5 @@ function parseResource(params: Params, scopes: readonly string[], client: Client
     throw new OAuthError('invalid_target', 'A token is for one resource; ask for each with a request of its own.')
   if (resources[0]) return resources[0]
   if (scopes.length > 0 && scopes.every(isIdentityScope)) return undefined
-  if (client.default_resource !== null) return policy.resources.get(client.default_resource)
-  return [...policy.resources.values()].find((resource) => resource.default)
+  return defaultResource(policy, client)
 }

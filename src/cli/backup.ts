@@ -1,8 +1,9 @@
 import { statSync } from 'node:fs'
 import { join } from 'node:path'
-import { readPassphrase, readRecipients, type Secret } from '../backup/encryption.ts'
+import { readPassphrase, readRecipients } from '../backup/encryption.ts'
 import { backupName, keepNewest, type Made, makeBackup } from '../backup/make_backup.ts'
 import { systemClock } from '../daemon.ts'
+import { secretFrom } from './backup_secret.ts'
 import { type Command, type Terminal, UsageError } from './command.ts'
 import { configOption, readConfig } from './config_file.ts'
 
@@ -35,12 +36,6 @@ function inWords({ file, bytes, keys, secrets, encrypted }: Made, removed: reado
   ].join('')
 }
 
-function secretOf(passphrase: string | undefined, recipients: string | undefined): Secret | null {
-  if (passphrase !== undefined && recipients !== undefined) throw new UsageError('Say --passphrase-file or --recipient-file, not both.')
-  if (passphrase !== undefined) return readPassphrase(passphrase)
-  return recipients === undefined ? null : readRecipients(recipients)
-}
-
 export const backup: Command = {
   summary: 'copy database, keys and secrets into one file, while the daemon runs',
   usage: 'FILE | DIRECTORY',
@@ -62,7 +57,7 @@ on meanwhile. It is a tar archive with checksums (SHA256SUMS); encrypted in the 
     const keep = values.keep === undefined ? null : Number(values.keep)
     if (keep !== null && !(Number.isInteger(keep) && keep >= 1)) throw new UsageError(`--keep must be a number from 1, not ${values.keep}.`)
     if (keep !== null && !isDirectory(target)) throw new UsageError(`--keep is for a directory, and ${target} is none.`)
-    const secret = secretOf(values['passphrase-file'] as string | undefined, values['recipient-file'] as string | undefined)
+    const secret = secretFrom(values, { 'passphrase-file': readPassphrase, 'recipient-file': readRecipients })
     const now = systemClock()
     const file = isDirectory(target) ? join(target, backupName(now, secret !== null)) : target
     const made = await makeBackup(readConfig(terminal, values), { file, secret, now, progress: progressOn(terminal) })

@@ -1,9 +1,10 @@
-import { readIdentities, readPassphrase, type Secret } from '../backup/encryption.ts'
+import { readIdentities, readPassphrase } from '../backup/encryption.ts'
 import { type Restored, restore as restoreBackup } from '../backup/restore.ts'
 import type { Config } from '../config.ts'
 import { systemClock } from '../daemon.ts'
 import { StateInUse } from '../store/refused.ts'
 import { Refused } from './ask.ts'
+import { secretFrom } from './backup_secret.ts'
 import { type Command, UsageError } from './command.ts'
 import { configOption, readConfig } from './config_file.ts'
 import { shownTime } from './table.ts'
@@ -18,12 +19,6 @@ function inWords({ file, made_at, issuer, keys, former }: Restored, config: Conf
       : []),
     ...(former === null ? [] : [`The former state is in ${former}. Remove it when nothing of it is needed: its keys are still good.\n`]),
   ].join('')
-}
-
-function secretOf(passphrase: string | undefined, identities: string | undefined): Secret | null {
-  if (passphrase !== undefined && identities !== undefined) throw new UsageError('Say --passphrase-file or --identity-file, not both.')
-  if (passphrase !== undefined) return readPassphrase(passphrase)
-  return identities === undefined ? null : readIdentities(identities)
 }
 
 export const restore: Command = {
@@ -41,7 +36,7 @@ old one or the new one. Codes, tokens, refresh tokens, consents and initial acce
   async run(terminal, values, [file, ...more]) {
     if (file === undefined || more.length > 0) throw new UsageError('Say which: meshidp restore FILE')
     const config = readConfig(terminal, values)
-    const secret = secretOf(values['passphrase-file'] as string | undefined, values['identity-file'] as string | undefined)
+    const secret = secretFrom(values, { 'passphrase-file': readPassphrase, 'identity-file': readIdentities })
     const restored = await restoreBackup(config, { file, secret, replace: values.replace === true, now: systemClock() }).catch(
       (error: Error) => {
         throw error instanceof StateInUse ? new Refused(`A daemon uses ${config.state_directory}. Stop it first.`) : error

@@ -14,11 +14,19 @@ const skew = 60
 export const asserts = (params: Params): boolean =>
   optional(params, 'client_assertion') !== undefined || optional(params, 'client_assertion_type') !== undefined
 
-/** What the request presents of this kind: undefined where it is of another kind. The JWT is undefined where it is none. */
-export function assertionOf(params: Params, kind: 'jwt-bearer' | 'jwt-spiffe'): { text: string; jwt: ForeignJwt | undefined } | undefined {
+/**
+ * What the request presents of this kind: undefined where it is of another kind. The JWT is undefined where it is none. `client_id`: as the request says, or
+ * else the JWT (RFC 7521 §4.2: it need not be there twice).
+ */
+export function assertionOf(
+  params: Params,
+  kind: 'jwt-bearer' | 'jwt-spiffe',
+): { jwt: ForeignJwt | undefined; client_id: string | undefined } | undefined {
   const text = optional(params, 'client_assertion')
   if (text === undefined || optional(params, 'client_assertion_type') !== typePrefix + kind) return undefined
-  return { text, jwt: readForeignJwt(text) }
+  const jwt = readForeignJwt(text)
+  const sub = typeof jwt?.claims.sub === 'string' ? jwt.claims.sub : undefined
+  return { jwt, client_id: optional(params, 'client_id') ?? sub }
 }
 
 /** What is missing where a request holds parts of an assertion, and yet none that we know. */

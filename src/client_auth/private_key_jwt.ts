@@ -3,7 +3,6 @@ import type { Deps } from '../deps.ts'
 import { type ForeignJwt, isSignedBy } from '../keys/foreign_jwt.ts'
 import { type ForeignKey, foreignKeysOf, isForSignatures } from '../keys/foreign_key.ts'
 import { OAuthError, Unavailable } from '../oauth/error.ts'
-import { optional } from '../oauth/parse.ts'
 import type { PublicJwk } from '../oauth/public_jwk.ts'
 import { digest } from '../oauth/secret.ts'
 import { giveBackAssertion, useAssertion } from '../store/client_assertions.ts'
@@ -25,10 +24,9 @@ export const private_key_jwt: Method = {
   present(_authorization, params) {
     const assertion = assertionOf(params, 'jwt-bearer')
     if (!assertion) return undefined
-    const { jwt } = assertion
-    const sub = typeof jwt?.claims.sub === 'string' ? jwt.claims.sub : undefined
+    const { jwt, client_id } = assertion
     return {
-      client_id: optional(params, 'client_id') ?? sub, // RFC 7521 §4.2: client_id need not be there
+      client_id,
       async proves(client, credentials, deps) {
         if (!jwt) throw refuse('is not a signed JWT of an asymmetric algorithm that is supported here')
         checkClaims(deps, client, jwt)

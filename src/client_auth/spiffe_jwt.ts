@@ -3,7 +3,6 @@ import { isMetadataDocumentUrl } from '../clients/metadata_document.ts'
 import type { Deps } from '../deps.ts'
 import { type ForeignJwt, isSignedBy } from '../keys/foreign_jwt.ts'
 import { OAuthError } from '../oauth/error.ts'
-import { optional } from '../oauth/parse.ts'
 import { isRegistered, parseSpiffeId } from '../oauth/spiffe_id.ts'
 import { assertionOf, assertionWire, isFor, wrongTimes } from './assertion.ts'
 import type { Method } from './method.ts'
@@ -24,9 +23,7 @@ export const spiffe_jwt: Method = {
   present(_authorization, params) {
     const assertion = assertionOf(params, 'jwt-spiffe')
     if (!assertion) return undefined
-    const { jwt } = assertion
-    const sub = typeof jwt?.claims.sub === 'string' ? jwt.claims.sub : undefined
-    const client_id = optional(params, 'client_id') ?? sub
+    const { jwt, client_id } = assertion
     return {
       client_id,
       async proves(client, _credentials, deps) {

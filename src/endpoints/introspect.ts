@@ -11,6 +11,7 @@ import { type Params, required } from '../oauth/parse.ts'
 import { timed } from '../observe/trace.ts'
 import { evaluate } from '../policy/index.ts'
 import type { Authorization } from '../store/authorizations.ts'
+import { lineageOf } from '../tokens/ancestors.ts'
 import { subjectOf } from '../tokens/claims.ts'
 import { liveScopes } from '../tokens/live_scopes.ts'
 import { type ResolvedToken, resolveToken } from '../tokens/resolve.ts'
@@ -68,11 +69,7 @@ async function mayLookAt(
 
 /** How a token came about, for a server that the policy lets know: the sign-in first, then each exchange. Seconds. */
 async function chainOf(deps: Deps, authorization: Authorization): Promise<object[]> {
-  const chain = [authorization]
-  for (let [one] = chain; one?.parent_id; ) {
-    one = await deps.store.authorizations.find(one.parent_id)
-    if (one) chain.unshift(one)
-  }
+  const chain = (await lineageOf(deps, authorization)).toReversed()
   return chain.map(({ id, client_id, resource, scopes, created_at, decision_id }) => ({
     sid: id,
     client_id,

@@ -6,7 +6,7 @@ import { OAuthError } from '../oauth/error.ts'
 import { optional, type Params } from '../oauth/parse.ts'
 import { parseScope } from '../oauth/scope.ts'
 import type { Allowed, Asked, Resource } from '../policy/index.ts'
-import { resourceByUri } from '../tokens/subject.ts'
+import { defaultResource, resourceByUri } from '../tokens/subject.ts'
 
 const shown = (text: string) => JSON.stringify(text.slice(0, 200))
 
@@ -26,14 +26,9 @@ export function targetOf(policy: ActivePolicy, client: Client, params: Params): 
   if (targets.size > 1)
     throw new OAuthError('invalid_target', 'A token is for one resource, and the request names several. Ask for each by itself.')
   const [one] = targets
-  const target = one ?? defaultFor(policy, client)
+  const target = one ?? defaultResource(policy, client)
   if (!target) throw new OAuthError('invalid_target', 'The request says neither "resource" nor "audience", and there is no default.')
   return target
-}
-
-function defaultFor(policy: ActivePolicy, { default_resource }: Client): Resource | undefined {
-  if (default_resource !== null) return policy.resources.get(default_resource)
-  return [...policy.resources.values()].find((resource) => resource.default)
 }
 
 /** The scopes that a request asks for; none where it leaves that to the policy (RFC 6749 §3.3). Throws `invalid_scope` for what can be none. */

@@ -2,21 +2,23 @@
 import type { Deps } from '../deps.ts'
 import { type Authorization, isLive } from '../store/authorizations.ts'
 
-/** Ids of all that it descends from, the nearest first. A row that is gone is the last. */
-export async function ancestorsOf(deps: Pick<Deps, 'store'>, authorization: Authorization): Promise<string[]> {
-  const ids: string[] = []
+/** It, and all that it descends from: itself first, its root last. Where a row is gone, the last is one that names a parent. */
+export async function lineageOf(
+  { store }: Pick<Deps, 'store'>,
+  authorization: Authorization,
+): Promise<[Authorization, ...Authorization[]]> {
+  const line: [Authorization, ...Authorization[]] = [authorization]
   for (let { parent_id } = authorization; parent_id !== null; ) {
-    ids.push(parent_id)
-    parent_id = (await deps.store.authorizations.find(parent_id))?.parent_id ?? null
+    const parent = await store.authorizations.find(parent_id)
+    if (!parent) break
+    line.push(parent)
+    parent_id = parent.parent_id
   }
-  return ids
+  return line
 }
 
 /** Whether it lives, and all that it descends from. @param now seconds */
 export async function livesWhole(deps: Pick<Deps, 'store'>, authorization: Authorization, now: number): Promise<boolean> {
-  for (let one: Authorization | undefined = authorization; ; ) {
-    if (!one || !isLive(one, now)) return false
-    if (one.parent_id === null) return true
-    one = await deps.store.authorizations.find(one.parent_id)
-  }
+  const line = await lineageOf(deps, authorization)
+  return line.every((one) => isLive(one, now)) && line.at(-1)?.parent_id === null
 }

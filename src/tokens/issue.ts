@@ -10,7 +10,7 @@ import { type Authorization, authorizationLives } from '../store/authorizations.
 import { clientUsed, isUseDue } from '../store/clients.ts'
 import type { Write } from '../store/engine.ts'
 import { type AccessTokenClaims, jtiOf, makeAccessToken } from './access_token.ts'
-import { ancestorsOf } from './ancestors.ts'
+import { lineageOf } from './ancestors.ts'
 import { claimsOf, subjectOf } from './claims.ts'
 import { exchangedOf } from './exchanged.ts'
 import type { RequestedClaims } from './requested_claims.ts'
@@ -69,7 +69,7 @@ export async function issueTokens(deps: Deps, policy: ActivePolicy, issuable: Is
   const writes = [
     ...issuable.writes,
     refresh ? refresh.keep(Math.min(now + idle, authorization.expires_at)) : authorizationLives(authorization.id, now),
-    ...(await ancestorsOf(deps, authorization)).map((id) => authorizationLives(id, now)),
+    ...(await lineageOf(deps, authorization)).flatMap(({ parent_id }) => (parent_id === null ? [] : authorizationLives(parent_id, now))),
     ...access.writes,
   ]
   if (client.stored && isUseDue(client.stored, now)) writes.push(clientUsed(client.client_id, now))

@@ -6,7 +6,7 @@ import type { NodePrincipal, Principal, UserPrincipal } from '../oauth/principal
 import { timed } from '../observe/trace.ts'
 import { type Asked, type ClientFacts, type Denied, evaluate, type Resource } from '../policy/index.ts'
 import { type Authorization, isLive } from '../store/authorizations.ts'
-import { type Actor, type Exchanged, exchangeAsked, exchangedOf } from './exchanged.ts'
+import { type Actor, type Exchanged, exchangeAsked, exchangedOf, type Place } from './exchanged.ts'
 import { claimsFromStore, claimsWithin, noClaims, type RequestedClaims, withScopesBehind } from './requested_claims.ts'
 import { askedFor, findSubject, resourceByUri } from './subject.ts'
 
@@ -77,7 +77,7 @@ const judges: Record<'person' | 'workload' | 'exchange', Judge> = {
 async function provingMachine(
   { identity }: Deps,
   client: Client,
-  remembered: { node_id: string; address: string } | null,
+  remembered: Place | null,
 ): Promise<{ principal: NodePrincipal | null } | { dead: Dead }> {
   if (remembered === null) return { principal: null }
   const machine = await identity.machineThere(remembered)

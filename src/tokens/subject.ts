@@ -23,6 +23,12 @@ export function resourceByUri(policy: ActivePolicy, uri: string): Resource | und
   return policy.resources_by_uri.get(withoutSlash(uri))
 }
 
+/** The resource for a request of this client that names none: its own default, or else that of all; undefined where there is none. */
+export function defaultResource(policy: ActivePolicy, { default_resource }: Client): Resource | undefined {
+  if (default_resource !== null) return policy.resources.get(default_resource)
+  return [...policy.resources.values()].find((resource) => resource.default)
+}
+
 /** The question whether this person may (still) give this client these scopes. */
 export const askedFor = (principal: UserPrincipal, client: Client, resource: Resource | null, scopes: readonly string[]): Asked => ({
   app: 'authorize',
