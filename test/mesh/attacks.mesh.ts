@@ -5,7 +5,7 @@
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { readFileSync, statSync, writeFileSync } from 'node:fs'
+import { closeSync, openSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { createServer, request as httpRequest } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
@@ -231,15 +231,20 @@ test('a real mesh, and those who are not who they seem to be', async (t) => {
       assert.equal(plain.issuer, issuer)
 
       if (canBecomeAnother) {
+        // By a descriptor, for they may not enter the folders above this checkout.
+        const node = openSync(process.execPath, 'r')
+        t.after(() => closeSync(node))
         const attempt = spawn(
-          process.execPath,
+          '/proc/self/fd/3',
           ['-e', `require('net').connect(${JSON.stringify(socket)}).on('error', (error) => console.log(error.code))`],
           {
             uid: aStranger,
             gid: aStranger,
-            stdio: ['ignore', 'pipe', 'inherit'],
+            cwd: '/',
+            stdio: ['ignore', 'pipe', 'inherit', node],
           },
         )
+        assert.ok(attempt.stdout)
         const [said] = (await once(attempt.stdout, 'data')) as [Buffer]
         assert.equal(String(said).trim(), 'EACCES', 'nobody else on the machine opens the socket')
       }
