@@ -9,6 +9,7 @@ import { fileURLToPath } from 'node:url'
 import { unpack } from '../../src/backup/archive.ts'
 import { ask } from '../../src/cli/ask.ts'
 import { toConfig } from '../../src/config.ts'
+import type { ShownKey } from '../../src/keys/keyring.ts'
 import { openState, type State } from '../../src/state.ts'
 import { migrations } from '../../src/store/migrations/index.ts'
 import { damageOf } from '../../src/store/snapshot.ts'
@@ -183,13 +184,10 @@ suite('kill -9 at random moments: the next start is clean, and nothing is lost [
       const installation = await install(t, { policy })
       const alice = await holder(installation)
       let daemon = await installation.serve()
-      const kids = async () => {
-        const { keys } = (await ask(configOf(installation), 'keys.list', {}, undefined)) as { keys: { kid: string }[] }
-        return keys.map(({ kid }) => kid)
-      }
+      const keys = async () => ((await ask(configOf(installation), 'keys.list', {}, undefined)) as { keys: ShownKey[] }).keys
       for (let round = 1; round <= times; round++) {
         if (round % 5 === 1) await alice.signIn()
-        const [before, text] = [await kids(), readFileSync(installation.policyFile, 'utf8')]
+        const [before, text] = [await keys(), readFileSync(installation.policyFile, 'utf8')]
         const [action, input] = deed(round) as [string, { text?: string }]
         const asked = ask(configOf(installation), action, input, undefined).then(
           () => 'answered',
@@ -199,9 +197,16 @@ suite('kill -9 at random moments: the next start is clean, and nothing is lost [
         await daemon.end('SIGKILL')
         const came = await asked
         daemon = await installation.serve()
-        const after = await kids()
-        for (const kid of before) assert.ok(after.includes(kid), `key ${kid} is lost`)
-        if (action === 'keys.rotate' && came === 'answered') assert.equal(after.length, before.length + 2)
+        const after = await keys()
+        for (const { kid } of before)
+          assert.ok(
+            after.some((key) => key.kid === kid),
+            `key ${kid} is lost`,
+          )
+        // A key that a killed rotation made is used by the next one, where it comes in the same second: so they are not counted.
+        if (action === 'keys.rotate' && came === 'answered')
+          for (const { kid, alg } of before.filter(({ state, alg }) => state === 'signing' && alg !== 'HS256'))
+            assert.notEqual(after.findLast((key) => key.alg === alg)?.kid, kid, 'a rotation that was answered is lost')
         const now = readFileSync(installation.policyFile, 'utf8')
         assert.ok(now === text || now === input.text, 'the policy file is neither')
         if (action === 'policy.apply' && came === 'answered') assert.equal(now, input.text, 'what was answered is not on disk')
