@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os'
 import { dirname, join, resolve } from 'node:path'
 import { parseArgs } from 'node:util'
 import { inject } from 'postject'
-import { bundle, path } from './bundle.mjs'
+import { bundle, path, seldom } from './bundle.mjs'
 import { licenceTexts } from './licenses.mjs'
 import { examineNode } from './sea/node_inside.mjs'
 
@@ -17,13 +17,24 @@ const out = resolve(values.out ?? path(`dist/meshidp-linux-${node.arch}`))
 // The flags of bin/meshidp.mjs, which a shebang cannot give here.
 const [, flags] = /^#!\S+ -S node (.*)\n/.exec(readFileSync(path('bin/meshidp.mjs'), 'utf8')) ?? []
 
+const besides = {
+  name: 'besides',
+  setup({ onResolve, onLoad }) {
+    onResolve({ filter: new RegExp(`^(${seldom.join('|')})$`) }, ({ path: name }) => ({ path: name, namespace: 'besides' }))
+    onLoad({ filter: /./, namespace: 'besides' }, ({ path: name }) => ({
+      resolveDir: path(''),
+      contents: `module.exports = require('./scripts/sea/seldom.cjs')('${name}')`,
+    }))
+  },
+}
+
 mkdirSync(dirname(out), { recursive: true })
 const work = mkdtempSync(join(tmpdir(), 'meshidp-build-'))
 try {
+  const common = { target: 'node24', format: 'cjs' }
   const files = await bundle({
+    ...common,
     outfile: join(work, 'meshidp.cjs'),
-    target: 'node24',
-    format: 'cjs',
     sourcemap: 'external',
     sourcesContent: true,
     // In CommonJS there is no import.meta, and of the single executable no file.
@@ -32,7 +43,9 @@ try {
     // import() of what is not in the bundle does not work there, require() does.
     supported: { 'dynamic-import': false },
     alias: { 'better-sqlite3': path('scripts/sea/better_sqlite3.cjs'), 'better-sqlite3/lib': path('node_modules/better-sqlite3/lib') },
+    plugins: [besides],
   })
+  for (const name of seldom) files.push(...(await bundle({ ...common, entry: name, outfile: join(work, `${name}.cjs`) })))
   writeFileSync(join(work, 'licenses.txt'), licenceTexts(files, { addon: true, node }))
   const config = {
     main: 'meshidp.cjs',
@@ -43,6 +56,7 @@ try {
     execArgv: [...flags.split(' '), '--disable-warning=ExperimentalWarning'],
     execArgvExtension: 'none', // NODE_OPTIONS does not rule the daemon
     assets: {
+      ...Object.fromEntries(seldom.map((name) => [`${name}.cjs`, `${name}.cjs`])),
       'better_sqlite3.node': path(`node_modules/better-sqlite3/prebuilds/linux-${node.arch}.node`),
       'policy/example.hujson': path('policy/example.hujson'),
       'dist/licenses.txt': 'licenses.txt',

@@ -8,7 +8,9 @@ import { start } from './support/start.ts'
 /** What somebody gets, or the error that they get instead. */
 const outcome = async (attempt: () => Promise<{ status: number; text: string }>) => {
   const { status, text } = await attempt()
-  return status < 400 ? 'allowed' : `${status} ${(/"error":"([a-z_]+)"|· <code>([a-z_]+)<\/code>/.exec(text) ?? []).slice(1).join('')}`
+  return status < 400
+    ? 'allowed'
+    : `${status} ${(/"error":"([a-z_]+)"|&middot; <code>([a-z_]+)<\/code>/.exec(text) ?? []).slice(1).join('')}`
 }
 const refusalOf = (promise: Promise<unknown>) =>
   promise.then(

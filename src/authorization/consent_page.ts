@@ -20,7 +20,7 @@ export async function consentPage(deps: Deps, situation: Situation): Promise<Rep
   const resource = request.resource === null ? undefined : resourceByUri(policy, request.resource)
   const { scopes, limits } = decided.verdict
   const back = redirectHost(request.redirect_uri)
-  const name = html`“<bdi>${client.title}</bdi>”`
+  const name = html`&ldquo;<bdi>${client.title}</bdi>&rdquo;`
   const further = resource ? reachable(policy, principal, resource.name, scopes, deps.now()) : []
   const content = html`<h1>${resource ? html`Allow ${name} to act for you?` : html`Sign in to ${name}?`}</h1>
 <p>You are signed in by the mesh as <strong>${principal.login}</strong>, on ${principal.node.name || 'this machine'}.</p>

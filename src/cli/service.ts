@@ -1,5 +1,4 @@
 /** `meshidp service install | uninstall`: the daemon as a service of systemd. */
-import { execFile } from 'node:child_process'
 import { existsSync, mkdirSync, readFileSync, realpathSync, rmSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { promisify } from 'node:util'
@@ -19,12 +18,11 @@ const folders: Readonly<Record<string, string>> = {
 /** Where a unit goes below `root`. */
 const placeOf = (root: string, name: string): string => join(root, folders[dirname(name)] ?? '', name.slice(name.indexOf('/') + 1))
 
-const runs = promisify(execFile)
-
 /** Runs a program of systemd; where it fails, what it said is what is wrong. */
 async function systemd(terminal: Terminal, program: string, ...args: readonly string[]): Promise<void> {
   terminal.write(`  ${[program, ...args].join(' ')}\n`)
-  await runs(program, args).catch((error: Error & { stderr?: string; code?: unknown }) => {
+  const { execFile } = await import('node:child_process') // which no other command needs at its start
+  await promisify(execFile)(program, args).catch((error: Error & { stderr?: string; code?: unknown }) => {
     throw new Refused(
       error.code === 'ENOENT'
         ? `${program} is not there. Does this machine run systemd?`

@@ -22,7 +22,11 @@ export function inWords(seconds: number): string {
     .join(' and ')
 }
 
-const moment = new Intl.DateTimeFormat('en-GB', { dateStyle: 'long', timeStyle: 'short', timeZone: 'UTC' })
+/** Made when it is first asked for: to load a language's words takes 10 ms, and no start needs them. */
+let moment: Intl.DateTimeFormat | undefined
 
 /** Seconds since the epoch → "26 November 2026 at 13:40 UTC". Without script nobody knows the reader's zone, so it is said which one this is. */
-export const momentInWords = (at: number): string => `${moment.format(at * 1000)} UTC`
+export function momentInWords(at: number): string {
+  moment ??= new Intl.DateTimeFormat('en-GB', { dateStyle: 'long', timeStyle: 'short', timeZone: 'UTC' })
+  return `${moment.format(at * 1000)} UTC`
+}

@@ -65,7 +65,7 @@ export const page = (base: string, title: string, content: Html, status = 200, m
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
-<title>${title} · meshidp</title>
+<title>${title} &middot; meshidp</title>
 <link rel="stylesheet" href="${base}${stylePath}">
 </head>
 <body>

@@ -47,7 +47,7 @@ ${denial && denial.near.length > 0 && html`<h2>What would allow it</h2><ul>${den
 <h2>What to do next</h2>
 <p>${nextStep(error)}</p>
 ${more}
-<p class="quiet last">${reference} · <code>${error.code}</code>${error.status !== 421 && html` · <a href="${base}/">Who you are here</a>`}</p>`
+<p class="quiet last">${reference} &middot; <code>${error.code}</code>${error.status !== 421 && html` &middot; <a href="${base}/">Who you are here</a>`}</p>`
   return page(base, headline, content, error.status, error.details.headers)
 }
 

@@ -2,7 +2,6 @@
  * What systemd is told (sd_notify(3)). Node has no datagram unix sockets, so the program `systemd-notify` tells it: some 15 ms a word, in a process of its own,
  * one after the other so that they arrive in order. Where systemd did not ask, nothing happens.
  */
-import { execFile } from 'node:child_process'
 
 export type Word = 'READY=1' | 'RELOADING=1' | 'STOPPING=1' | 'WATCHDOG=1'
 
@@ -19,13 +18,15 @@ type Environment = Readonly<Record<string, string | undefined>>
 export function createNotify(env: Environment, pid: number, failed: (error: Error) => void = () => undefined): Notify {
   const { NOTIFY_SOCKET, WATCHDOG_USEC, WATCHDOG_PID = String(pid) } = env
   let line = Promise.resolve()
-  const told = (words: readonly string[]) =>
-    new Promise<void>((resolve) => {
+  const told = async (words: readonly string[]) => {
+    const { execFile } = await import('node:child_process') // 2 ms of a start that systemd does not ask about
+    return new Promise<void>((resolve) => {
       execFile('systemd-notify', words, { env: { ...env, NOTIFY_SOCKET }, timeout: 5000 }, (error) => {
         if (error) failed(error)
         resolve()
       })
     })
+  }
   const notify = (word: Word | null, status?: string): Promise<void> => {
     if (!NOTIFY_SOCKET) return Promise.resolve()
     const words = [...(word === null ? [] : [word]), ...(status === undefined ? [] : [`STATUS=${status.replaceAll(/\s+/g, ' ')}`])]

@@ -22,13 +22,16 @@ export function assertPage(answer: Answer, status: number, words: RegExp = /./):
 
 const entities = new Map([
   ['&lt;', '<'],
+  ['&middot;', '·'],
+  ['&ldquo;', '“'],
+  ['&rdquo;', '”'],
   ['&gt;', '>'],
   ['&quot;', '"'],
   ['&#39;', "'"],
   ['&amp;', '&'],
 ])
 /** Text of an attribute or of escaped HTML. */
-export const unescaped = (html: string) => html.replaceAll(/&(?:lt|gt|quot|#39|amp);/g, (entity) => entities.get(entity) ?? entity)
+export const unescaped = (html: string) => html.replaceAll(/&#?\w+;/g, (entity) => entities.get(entity) ?? entity)
 
 /** What a person reads on a page, in one line. */
 export const textOf = ({ text }: Answer): string =>
