@@ -90,6 +90,7 @@ async function printed(...argv: readonly string[]): Promise<string> {
     interactive: false,
     write,
     writeError: write,
+    onHangup: () => undefined,
     untilStopped: async () => '',
   }
   await run(terminal, argv)

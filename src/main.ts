@@ -46,9 +46,9 @@ const terminal: Terminal = {
   write: (text) => void process.stdout.write(text),
   writeError: (text) => void process.stderr.write(process.stderr.isTTY ? text : stripVTControlCharacters(text)),
   question: process.stdin.isTTY && process.stdout.isTTY ? question : undefined,
-  untilStopped: (onReload) =>
+  onHangup: (heard) => void process.on('SIGHUP', heard),
+  untilStopped: () =>
     new Promise((resolve) => {
-      process.on('SIGHUP', onReload)
       // Not once: a second one, such as npm sends after that of the terminal, must not cut off what is being finished.
       process.on('SIGTERM', resolve)
       process.on('SIGINT', resolve)

@@ -94,7 +94,7 @@ export async function restore(config: Config, { file, secret, replace, now }: Re
 
 type Kind = 'archive' | 'encrypted' | 'database'
 
-/** What `file` is, by its first letters; and whether `secret` is needed for it. Throws BackupRefused. */
+/** What `file` is, by its first letters; and whether `secret` is what it needs. Throws BackupRefused. */
 function kindOf(file: string, secret: Secret | null): Kind {
   const start = Buffer.alloc(512)
   try {
@@ -119,6 +119,8 @@ function kindOf(file: string, secret: Secret | null): Kind {
         : null
   if (kind === null) throw new BackupRefused(`${file} is no backup of meshidp.`)
   if (kind === 'encrypted' && !secret) throw new BackupRefused(`${file} is encrypted. Say --passphrase-file or --identity-file.`)
+  if (kind !== 'encrypted' && secret)
+    throw new BackupRefused(`${file} is not encrypted, though what opens it was given: is it yours? If so, leave that option away.`)
   return kind
 }
 

@@ -1,4 +1,5 @@
 /** The commands that ask the daemon: a subcommand is an action, what follows are its arguments, and a shape in which people read the answer. */
+
 import { readFileSync } from 'node:fs'
 import { mostRows } from '../admin/actions.ts'
 import type { Ended, Traced } from '../admin/trace.ts'
@@ -13,6 +14,7 @@ import { askAdmin } from './ask.ts'
 import { type Command, type Terminal, Unusable, UsageError, type Values } from './command.ts'
 import { configOption, readConfig } from './config_file.ts'
 import { exportDecisions, tailDecisions } from './decisions.ts'
+import { inJson } from './json.ts'
 import { harmless } from './paint.ts'
 import { record, text } from './record.ts'
 import { sinceOf } from './since.ts'
@@ -348,9 +350,7 @@ function adminCommand(name: string, summary: string, description: string, subcom
       if (subcommand.run) return subcommand.run(terminal, config, input, values)
       const answer = await askAdmin(config, subcommand.action, input, terminal)
       terminal.write(
-        values.json || values.format === 'json'
-          ? `${JSON.stringify(answer, null, 2)}\n`
-          : harmless(subcommand.shown(answer, terminal.columns, values)),
+        values.json || values.format === 'json' ? inJson(answer) : harmless(subcommand.shown(answer, terminal.columns, values)),
       )
       return answer.ok === false || answer.ready === false ? 1 : 0
     },

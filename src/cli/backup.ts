@@ -6,6 +6,7 @@ import { systemClock } from '../daemon.ts'
 import { secretFrom } from './backup_secret.ts'
 import { type Command, type Terminal, UsageError } from './command.ts'
 import { configOption, readConfig } from './config_file.ts'
+import { inJson } from './json.ts'
 
 const isDirectory = (path: string) => statSync(path, { throwIfNoEntry: false })?.isDirectory() === true
 
@@ -27,7 +28,9 @@ function inWords({ file, bytes, keys, secrets, encrypted }: Made, removed: reado
   return [
     `${file}: ${parts.join(', ')}; ${(bytes / 1024 / 1024).toFixed(1)} MiB${encrypted ? ', encrypted' : ''}.\n`,
     ...(keys === 0
-      ? ['The signing keys are not in it, for they are not in the state directory: keep the credentials that hold them too.\n']
+      ? [
+          'There are no signing keys in the state directory, so none are in it. Where systemd credentials hold them, keep those too; otherwise they are lost.\n',
+        ]
       : []),
     ...(keys > 0 && !encrypted
       ? ['Whoever can read it can sign any token. To close it, say --recipient-file or --passphrase-file.\n']
@@ -53,7 +56,7 @@ on meanwhile. It is a tar archive with checksums (SHA256SUMS); encrypted in the 
     json: { type: 'boolean', help: 'say what was made as JSON' },
   },
   async run(terminal, values, [target, ...more]) {
-    if (target === undefined || more.length > 0) throw new UsageError('Say where: meshidp backup FILE | DIRECTORY')
+    if (!target || more.length > 0) throw new UsageError('Say where: meshidp backup FILE | DIRECTORY')
     const keep = values.keep === undefined ? null : Number(values.keep)
     if (keep !== null && !(Number.isInteger(keep) && keep >= 1)) throw new UsageError(`--keep must be a number from 1, not ${values.keep}.`)
     if (keep !== null && !isDirectory(target)) throw new UsageError(`--keep is for a directory, and ${target} is none.`)
@@ -62,7 +65,7 @@ on meanwhile. It is a tar archive with checksums (SHA256SUMS); encrypted in the 
     const file = isDirectory(target) ? join(target, backupName(now, secret !== null)) : target
     const made = await makeBackup(readConfig(terminal, values), { file, secret, now, progress: progressOn(terminal) })
     const removed = keep === null ? [] : keepNewest(target, keep)
-    terminal.write(values.json ? `${JSON.stringify({ ...made, removed }, null, 2)}\n` : inWords(made, removed))
+    terminal.write(values.json ? inJson({ ...made, removed }) : inWords(made, removed))
     return 0
   },
 }

@@ -19,8 +19,10 @@ export type Terminal = {
   writeError: (text: string) => void
   /** Asks whoever sits there, and resolves with what they typed; undefined where nobody does. */
   question?: ((text: string) => Promise<string>) | undefined
-  /** Resolves with the name of the signal that asks to stop; `onReload` hears of SIGHUP. */
-  untilStopped: (onReload: () => void) => Promise<string>
+  /** From now on SIGHUP is heard, which otherwise ends a process. */
+  onHangup: (heard: () => void) => void
+  /** Resolves with the name of the signal that asks to stop. */
+  untilStopped: () => Promise<string>
 }
 
 type Option = ParseArgsOptionsConfig[string] & {

@@ -6,6 +6,7 @@ import type { Origin } from '../config/layers.ts'
 import { type Config, ConfigError, configKeys, configSchema, type Settled } from '../config.ts'
 import type { Command, Terminal, Values } from './command.ts'
 import { configFileOf, configOption, settledConfig } from './config_file.ts'
+import { inJson } from './json.ts'
 import { harmless } from './paint.ts'
 import { nothing, table } from './table.ts'
 
@@ -42,7 +43,7 @@ named here. Of "issuer" nothing is shown where the node says it, at the first st
   options,
   async run(terminal, values) {
     const { file, ...settled } = settledConfig(terminal, values)
-    if (values.json) terminal.write(`${JSON.stringify(answerOf(settled, file), null, 2)}\n`)
+    if (values.json) terminal.write(inJson(answerOf(settled, file)))
     else
       terminal.write(
         table(
@@ -76,7 +77,7 @@ option, and a sentence. The exit code is 0 where it is usable, 1 where it is not
     const file = configFileOf(terminal, values)
     const problems = problemsOf(terminal, values)
     const ok = problems.length === 0
-    if (values.json) terminal.write(`${JSON.stringify({ file, ok, problems }, null, 2)}\n`)
+    if (values.json) terminal.write(inJson({ file, ok, problems }))
     else terminal.write(ok ? `${file ?? 'The configuration'} is usable.\n` : `${harmless(problems.join('\n'))}\n`)
     return ok ? 0 : 1
   },
@@ -90,7 +91,7 @@ export const configSchemaCommand: Command = {
   { "$schema": "./config.schema.json", … }    at the top of the configuration`,
   options: {},
   async run(terminal) {
-    terminal.write(`${JSON.stringify(jsonSchemaOf(configSchema), null, 2)}\n`)
+    terminal.write(inJson(jsonSchemaOf(configSchema)))
     return 0
   },
 }

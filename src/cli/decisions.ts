@@ -1,10 +1,12 @@
 /** `meshidp decisions tail` and `export`: the record as it grows, and all of it. */
+
 import { setTimeout as sleep } from 'node:timers/promises'
 import { mostRows } from '../admin/actions.ts'
 import type { Config } from '../config.ts'
 import type { Decision } from '../store/decisions.ts'
 import { askAdmin } from './ask.ts'
 import type { Terminal, Values } from './command.ts'
+import { jsonLine } from './json.ts'
 import { harmless } from './paint.ts'
 import { text } from './record.ts'
 import { shownTime } from './table.ts'
@@ -21,7 +23,7 @@ const asked = async (terminal: Terminal, config: Config, filter: Filter) =>
 
 /** One decision as a line of JSON; what is JSON in the record is so here. */
 const asJson = (decision: Decision): string =>
-  JSON.stringify({
+  jsonLine({
     ...decision,
     question: decision.question && JSON.parse(decision.question),
     detail: decision.detail && JSON.parse(decision.detail),
@@ -37,7 +39,7 @@ function asText({ id, last_at, outcome, count, entry, principal, client_id, sent
 /** Prints the last `--limit` ones, then each that is made, until stopped; a denial that is repeated comes again, with its count. Resolves with the exit code. */
 export async function tailDecisions(terminal: Terminal, config: Config, filter: Filter, values: Values): Promise<number> {
   const stop = new AbortController()
-  void terminal.untilStopped(() => undefined).then(() => stop.abort())
+  void terminal.untilStopped().then(() => stop.abort())
   const line = values.json ? asJson : asText
   let seen = new Map<string, number>()
   let since = filter.since ?? 0

@@ -188,7 +188,8 @@ export const dev: Command = {
       ...(policyFile !== undefined && { policyFile }),
     })
     terminal.write(welcome(development))
-    await terminal.untilStopped(() => development.daemon.reload('SIGHUP'))
+    terminal.onHangup(() => development.daemon.reload('SIGHUP'))
+    await terminal.untilStopped()
     await development.close()
     return 0
   },

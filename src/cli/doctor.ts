@@ -7,6 +7,7 @@ import { OAuthError } from '../oauth/error.ts'
 import { ask, NoState } from './ask.ts'
 import type { Command } from './command.ts'
 import { configOption, readConfig } from './config_file.ts'
+import { inJson } from './json.ts'
 import { harmless, type Paint, paintFor, type Style } from './paint.ts'
 
 const signs: Record<Examination['outcome'], { sign: string; style: Style }> = {
@@ -66,7 +67,7 @@ export const doctor: Command = {
       terminal.write(shown(one, paint))
     }
     const well = all.every(({ outcome }) => outcome !== 'fault')
-    terminal.write(values.json ? `${JSON.stringify({ well, checks: all }, null, 2)}\n` : `\n${summary(all)}`)
+    terminal.write(values.json ? inJson({ well, checks: all }) : `\n${summary(all)}`)
     return well ? 0 : 1
   },
 }

@@ -4,6 +4,7 @@ import { StateInUse } from '../store/refused.ts'
 import { Refused } from './ask.ts'
 import { type Command, UsageError } from './command.ts'
 import { configOption, readConfig } from './config_file.ts'
+import { inJson } from './json.ts'
 import { table } from './table.ts'
 
 export const importLines: Command = {
@@ -20,7 +21,7 @@ no state yet. Stop the daemon first.`,
       throw error instanceof StateInUse ? new Refused(`A daemon uses ${config.state_directory}. Stop it first.`) : error
     })
     const rows = Object.entries(imported.came).map(([type, { added, there }]) => [`${type}s`, String(added), String(there)])
-    terminal.write(values.json ? `${JSON.stringify(imported, null, 2)}\n` : table(['ROWS', 'ADDED', 'HERE ALREADY'], rows))
+    terminal.write(values.json ? inJson(imported) : table(['ROWS', 'ADDED', 'HERE ALREADY'], rows))
     return 0
   },
 }

@@ -1,5 +1,5 @@
 /** Every command, and the help that is made from them. A name is one word, or two where commands belong together. */
-import { parseArgs } from 'node:util'
+import { type ParseArgsOptionsConfig, parseArgs } from 'node:util'
 import manifest from '../../package.json' with { type: 'json' }
 import { didYouMean } from '../hujson/nearest.ts'
 import { adminCommands } from './admin_commands.ts'
@@ -114,13 +114,15 @@ export async function run(terminal: Terminal, argv: readonly string[]): Promise<
 }
 
 function parsed(name: string, { options }: Command, args: string[]) {
-  const all = { ...(options.config && configFlags), ...options, help: { type: 'boolean', short: 'h' } } as const
+  const all: ParseArgsOptionsConfig = { ...(options.config && configFlags), ...options, help: { type: 'boolean', short: 'h' } }
   try {
-    return parseArgs({ args, options: all, allowPositionals: true }) as {
-      values: Values
-      positionals: string[]
-    }
+    const { values, positionals, tokens } = parseArgs({ args, options: all, allowPositionals: true, tokens: true })
+    const single = tokens.flatMap((token) => (token.kind === 'option' && !all[token.name]?.multiple ? [token.name] : []))
+    const twice = single.find((option, at) => single.indexOf(option) < at)
+    if (twice !== undefined) throw new UsageError(`--${twice} is there twice; say it once.`)
+    return { values: values as Values, positionals }
   } catch (cause) {
+    if (cause instanceof UsageError) throw cause
     const { code, message } = cause as NodeJS.ErrnoException
     const hint = code === 'ERR_PARSE_ARGS_UNKNOWN_OPTION' ? nearestOption(message, Object.keys(all)) : undefined
     throw new UsageError(sentences(misunderstood(message), hint, `See: meshidp ${name} --help`), { cause })

@@ -5,6 +5,7 @@ import { compile, didYouMean, evaluate, type Policy, type Resource } from '../po
 import { askAdmin } from './ask.ts'
 import { type Command, type Terminal, UsageError } from './command.ts'
 import { configOption, readConfig } from './config_file.ts'
+import { inJson } from './json.ts'
 import { record } from './record.ts'
 import { snippets } from './resource_snippets.ts'
 import { nothing, table } from './table.ts'
@@ -130,7 +131,7 @@ export const resource: Command = {
     if (sub === 'list' && name === undefined) {
       const policy = readPolicy(readConfig(terminal, values))
       const all = [...policy.resources.values()].map(({ scopes, ...one }) => ({ ...one, scopes: Object.fromEntries(scopes) }))
-      terminal.write(values.json ? `${JSON.stringify(all, null, 2)}\n` : listed(policy))
+      terminal.write(values.json ? inJson(all) : listed(policy))
       return 0
     }
     if (sub !== 'show' || name === undefined || more.length > 0)
@@ -139,7 +140,7 @@ export const resource: Command = {
     const policy = readPolicy(config)
     const described = describe(config.issuer ?? (await issuerOfDaemon(config, terminal)), policy, resourceOf(policy, name))
     const code = Object.fromEntries(kinds.map((kind) => [kind, snippetOf(kind, described)]))
-    terminal.write(values.json ? `${JSON.stringify({ ...described, snippets: code }, null, 2)}\n` : inWords(described, kinds))
+    terminal.write(values.json ? inJson({ ...described, snippets: code }) : inWords(described, kinds))
     return 0
   },
 }

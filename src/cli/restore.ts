@@ -7,6 +7,7 @@ import { Refused } from './ask.ts'
 import { secretFrom } from './backup_secret.ts'
 import { type Command, UsageError } from './command.ts'
 import { configOption, readConfig } from './config_file.ts'
+import { inJson } from './json.ts'
 import { shownTime } from './table.ts'
 
 function inWords({ file, made_at, issuer, keys, former }: Restored, config: Config): string {
@@ -34,7 +35,7 @@ old one or the new one. Codes, tokens, refresh tokens, consents and initial acce
     json: { type: 'boolean', help: 'say what was restored as JSON' },
   },
   async run(terminal, values, [file, ...more]) {
-    if (file === undefined || more.length > 0) throw new UsageError('Say which: meshidp restore FILE')
+    if (!file || more.length > 0) throw new UsageError('Say which: meshidp restore FILE')
     const config = readConfig(terminal, values)
     const secret = secretFrom(values, { 'passphrase-file': readPassphrase, 'identity-file': readIdentities })
     const restored = await restoreBackup(config, { file, secret, replace: values.replace === true, now: systemClock() }).catch(
@@ -42,7 +43,7 @@ old one or the new one. Codes, tokens, refresh tokens, consents and initial acce
         throw error instanceof StateInUse ? new Refused(`A daemon uses ${config.state_directory}. Stop it first.`) : error
       },
     )
-    terminal.write(values.json ? `${JSON.stringify(restored, null, 2)}\n` : inWords(restored, config))
+    terminal.write(values.json ? inJson(restored) : inWords(restored, config))
     return 0
   },
 }

@@ -1,6 +1,6 @@
 import { startDaemon } from '../daemon.ts'
 import { createNotify } from '../systemd/notify.ts'
-import { serveSystemd } from '../systemd/service.ts'
+import { type Service, serveSystemd } from '../systemd/service.ts'
 import { inheritedSockets } from '../systemd/sockets.ts'
 import type { Command } from './command.ts'
 import { configOption, readConfig } from './config_file.ts'
@@ -15,6 +15,9 @@ export const serve: Command = {
     'Runs the daemon until SIGTERM or SIGINT. The policy is loaded again when its file changes, and at SIGHUP; the last good one stays if the new one is not usable.',
   options: { config: configOption },
   async run(terminal, values) {
+    // Whoever has changed the policy while it starts says so to a process that cannot reload yet: it does when it can, since it may have read the former text.
+    const { promise: serving, resolve: canReload } = Promise.withResolvers<Service>()
+    terminal.onHangup(async () => (await serving).reload())
     const config = readConfig(terminal, values)
     const log = await createLog(config.log_level, terminal)
     const { env, pid } = terminal
@@ -24,7 +27,8 @@ export const serve: Command = {
     const { issuer } = daemon.deps.config
     log.info({ issuer, addresses: daemon.addresses(), policy: daemon.deps.policy().hash }, `meshidp serves ${issuer}`)
     const service = await serveSystemd(daemon, notify)
-    const signal = await terminal.untilStopped(service.reload)
+    canReload(service)
+    const signal = await terminal.untilStopped()
     log.info({ signal }, `stopping after ${signal}`)
     await service.stopping()
     await daemon.close()

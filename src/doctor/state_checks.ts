@@ -1,5 +1,5 @@
 /** Checks of what is kept: the state directory, its disk, the database and the keys. */
-import { existsSync, statfsSync, statSync } from 'node:fs'
+import { accessSync, constants, existsSync, statfsSync, statSync } from 'node:fs'
 import { userInfo } from 'node:os'
 import { join } from 'node:path'
 import { holdsKeys, loadKeys } from '../keys/keyset.ts'
@@ -27,14 +27,18 @@ const space = { low: 100 * mebibyte, little: 1024 * mebibyte }
 
 const shown = (bytes: number) => `${Math.round(bytes / mebibyte).toLocaleString('en')} MiB`
 
-/** Runs `look` at the state directory where there is one. */
+/** Runs `look` in the state directory where there is one. Who may not enter it would find nothing in it. */
 const there =
   (look: (directory: string, subject: Subject) => Finding): Check['run'] =>
   (subject) => {
     const { state_directory: directory } = subject.config
-    return existsSync(directory)
-      ? look(directory, subject)
-      : skipped(`${directory} is not there yet; the daemon makes it at its first start.`)
+    if (!existsSync(directory)) return skipped(`${directory} is not there yet; the daemon makes it at its first start.`)
+    try {
+      accessSync(directory, constants.R_OK | constants.X_OK)
+    } catch {
+      return fault(`${userInfo().username} may not enter ${directory}.`, 'Run the doctor as the user that the daemon runs as.')
+    }
+    return look(directory, subject)
   }
 
 /** The same, cheaply. */

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
-import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, truncateSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { openSqlite } from '../../src/store/sqlite.ts'
@@ -77,6 +77,26 @@ test('a directory gets backups that are named by the time, and keeps the newest;
   const nowhere = await run('backup', join(directory, 'no', 'where.tar'))
   assert.match(nowhere.stderr, /^meshidp: There is no directory /)
   assert.equal((await run('backup', join(directory, 'one.tar'), '--keep', '2')).code, 2)
+})
+
+test('a backup that is not encrypted is not restored where what opens it is given: it may have been put in the place of one that is', async (t) => {
+  const { directory, run, serve } = await install(t)
+  const daemon = await serve()
+  const at = (name: string) => join(directory, name)
+  writeFileSync(at('passphrase'), 'four words of nonsense\n', { mode: 0o600 })
+  assert.equal((await run('backup', at('a.tar'))).code, 0)
+  await daemon.end()
+  const { code, stderr } = await run('restore', at('a.tar'), '--replace', '--passphrase-file', at('passphrase'))
+  assert.deepEqual([code, /a\.tar is not encrypted, though what opens it was given/.test(stderr)], [1, true], stderr)
+  assert.equal((await run('restore', at('a.tar'), '--replace')).code, 0)
+})
+
+test('a backup of a state without keys says so: nobody can tell where they are', async (t) => {
+  const { directory, run, serve } = await install(t)
+  await (await serve()).end()
+  rmSync(join(directory, 'state/keys'), { recursive: true })
+  const { code, stdout } = await run('backup', join(directory, 'a.tar'))
+  assert.deepEqual([code, /There are no signing keys in the state directory, so none are in it\./.test(stdout)], [0, true], stdout)
 })
 
 test('an encrypted backup says nothing, and is opened by its passphrase or identity only', async (t) => {

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { execFileSync, spawnSync } from 'node:child_process'
 import { X509Certificate } from 'node:crypto'
-import { readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
+import { chmodSync, copyFileSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { suite, type TestContext, test } from 'node:test'
 import { setTimeout as pause } from 'node:timers/promises'
@@ -84,6 +84,20 @@ suite('the single executable', () => {
     const made = run('backup', backup, '--recipient-file', `${keys}.recipients`, ...config)
     assert.equal(made.status, 0, made.stderr)
     assert.match(readFileSync(backup, 'latin1'), /^age-encryption\.org\/v1\n/)
+  })
+
+  test('the doctor says that this user may not look at the state, rather than that there is none', { skip: withoutRoot }, async (t) => {
+    const directory = temporaryDirectory(t)
+    await (await served(t, directory)).end()
+    chmodSync(directory, 0o755)
+    const state = join(directory, 'state')
+    for (const name of ['config.hujson', 'policy.hujson']) writeFileSync(join(directory, name), readFileSync(join(state, name)))
+    const mine = join(directory, 'meshidp')
+    copyFileSync(built, mine)
+    const config = ['--config', join(directory, 'config.hujson'), '--policy-file', join(directory, 'policy.hujson')]
+    const { stdout } = spawnSync(mine, ['doctor', ...config], { env: {}, uid: 65534, gid: 65534, cwd: '/', encoding: 'utf8' })
+    assert.match(stdout, new RegExp(`✗ the database +\\S+ may not enter ${state}\\.$`, 'm'))
+    assert.match(stdout, new RegExp(`✗ the keys +\\S+ may not enter ${state}\\.$`, 'm'))
   })
 
   test('speaks https on a mesh address, with the certificate of tailscaled', async (t) => {

@@ -25,6 +25,7 @@ async function printed(argv: readonly string[], columns?: number): Promise<{ cod
     columns,
     write,
     writeError: write,
+    onHangup: () => undefined,
     untilStopped: async () => 'SIGTERM',
   }
   const code = await run(terminal, argv)
@@ -59,6 +60,9 @@ test('a command line that is not understood is never half obeyed: a sentence, an
     [['serve', '--lisen-port', '1'], /^Unknown option '--lisen-port'\. Did you mean "--listen-port"\? See: meshidp serve --help$/],
     [['decisons', 'list'], /^There is no command "decisons"\. Did you mean "decisions"\? See: meshidp --help$/],
     [['serve', '--config'], /^Option '--config <value>' argument missing\. See: meshidp serve --help$/],
+    [['serve', '--config', 'one', '--config', 'two'], /^--config is there twice; say it once\.$/],
+    [['backup', ''], /^Say where: meshidp backup FILE \| DIRECTORY$/],
+    [['restore', ''], /^Say which: meshidp restore FILE$/],
     [['serve', 'now'], /^"now" means nothing after "meshidp serve"\. See: meshidp serve --help$/],
     [['status', 'now'], /^"now" means nothing after "meshidp status"\./],
     [['policy'], /^Say which: meshidp policy check \| test/],

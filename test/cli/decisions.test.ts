@@ -111,6 +111,7 @@ test('decisions tail: the last ones, then each that is made, and a denial again 
     write: (more) => {
       text += more
     },
+    onHangup: () => undefined,
     untilStopped: () => promise,
   })
   const lines = () => text.trimEnd().split('\n')

@@ -19,7 +19,16 @@ async function said(started: Pick<Started, 'configFile'>, ...words: string[]): P
   const write = (more: string) => {
     text += more
   }
-  const terminal = { env: {}, pid: 1, program: 'meshidp', interactive: false, write, writeError: write, untilStopped: async () => '' }
+  const terminal = {
+    env: {},
+    pid: 1,
+    program: 'meshidp',
+    interactive: false,
+    write,
+    writeError: write,
+    onHangup: () => undefined,
+    untilStopped: async () => '',
+  }
   assert.equal(await run(terminal, ['resource', ...words, '--config', started.configFile]), 0)
   return text
 }

@@ -18,6 +18,7 @@ const terminal: Terminal = {
   interactive: false,
   write() {},
   writeError() {},
+  onHangup: () => undefined,
   untilStopped: async () => 'SIGTERM',
 }
 

@@ -1,9 +1,11 @@
 import assert from 'node:assert/strict'
-import { readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { suite, test } from 'node:test'
+import { setTimeout as pause } from 'node:timers/promises'
 import { changedPolicy, grafanaCallback, policyClient, wiki, withRegistration } from '../support/example_policy.ts'
 import { Refusal } from '../support/person.ts'
-import { install } from '../support/program.ts'
+import { install, meshidp } from '../support/program.ts'
 import { start } from '../support/start.ts'
 
 suite('reload', { concurrency: true }, () => {
@@ -45,6 +47,16 @@ suite('reload', { concurrency: true }, () => {
     const after = await run('status')
     assert.deepEqual([after.code, after.stderr], [0, ''])
     assert.match(after.stdout, /^ready +yes$/m)
+  })
+
+  test('SIGHUP while it starts ends nothing: the policy is loaded once more when it serves', async (t) => {
+    const { directory, configFile } = await install(t)
+    const daemon = meshidp(t, ['serve', '--config', configFile])
+    while (!existsSync(join(directory, 'state'))) await pause(1)
+    daemon.child.kill('SIGHUP')
+    await daemon.says(/"msg":"meshidp serves /)
+    await daemon.says(/"source":"SIGHUP","msg":"policy [0-9a-f]{12} is in force"/)
+    assert.equal((await daemon.end()).code, 0)
   })
 
   test('a policy that fails its own tests is not loaded, and the problem names the test, what came out and the near miss [threats 370]', async (t) => {

@@ -23,6 +23,7 @@ export async function printed(argv: readonly string[], terminal: Partial<Termina
       writeError: (text) => {
         texts.stderr += text
       },
+      onHangup: () => undefined,
       untilStopped: async () => 'SIGTERM',
       ...terminal,
     },

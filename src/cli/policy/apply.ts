@@ -3,6 +3,7 @@ import type { Problem } from '../../policy/index.ts'
 import { askAdmin, Refused } from '../ask.ts'
 import type { Command, Terminal } from '../command.ts'
 import { configOption, readConfig } from '../config_file.ts'
+import { inJson } from '../json.ts'
 import { harmless, paintFor } from '../paint.ts'
 import { nothing, table } from '../table.ts'
 import { formatOf, formatOptions } from './format.ts'
@@ -63,7 +64,7 @@ some scopes stay, without the others. Each is judged with what was last recorded
 
 /** `seen`: the losses were shown before. */
 function shown(terminal: Terminal, file: PolicyFile, answer: Answer, { json, seen = false }: { json: boolean; seen?: boolean }): number {
-  if (json) terminal.write(`${JSON.stringify(answer, null, 2)}\n`)
+  if (json) terminal.write(inJson(answer))
   else if (answer.ok) {
     const { dry_run, hash, was, warnings, authorizations } = answer
     if (warnings.length > 0) terminal.write(`${shownProblems(terminal, file, warnings)}\n`)

@@ -1,6 +1,7 @@
 import { systemClock } from '../../daemon.ts'
 import { differsFromTailnet, expiryWarnings, mostProblems, type Policy, type Problem, testResults } from '../../policy/index.ts'
 import type { Command } from '../command.ts'
+import { inJson } from '../json.ts'
 import { paintFor } from '../paint.ts'
 import { formatOf, formatOptions } from './format.ts'
 import { counted, errorsFirst, forGithub, shownProblems } from './problems.ts'
@@ -65,7 +66,7 @@ not; 2 where it cannot be read. Secrets of clients are the daemon's, and are not
         notes,
         not_checked: left,
       }
-      terminal.write(`${JSON.stringify(answer, null, 2)}\n`)
+      terminal.write(inJson(answer))
       return errors === 0 ? 0 : 1
     }
     terminal.write(format === 'github' ? forGithub(file, problems) : shownProblems(terminal, file, problems))

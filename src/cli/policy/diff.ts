@@ -3,6 +3,7 @@ import type { Principal } from '../../oauth/principal.ts'
 import { type Change, callersOf, diff as compared, type Policy, principalFrom, whatMatters } from '../../policy/index.ts'
 import { type Command, type Terminal, UsageError, type Values } from '../command.ts'
 import { configOption } from '../config_file.ts'
+import { inJson } from '../json.ts'
 import { harmless, type Paint, paintFor } from '../paint.ts'
 import { nothing, table } from '../table.ts'
 import { shownDuration } from './explain_words.ts'
@@ -132,7 +133,7 @@ something does, 2 where a file is not usable.
     if (json) {
       const described = ({ name, policy }: Source) => ({ file: name, hash: policy.hash })
       const answer = { old: described(old), new: described(next), compared: callers.length, changes, cannot_know: cannot }
-      terminal.write(`${JSON.stringify(answer, null, 2)}\n`)
+      terminal.write(inJson(answer))
       return changes.length === 0 ? 0 : 1
     }
     const paint = paintFor(terminal)

@@ -16,6 +16,7 @@ import {
 } from '../../policy/index.ts'
 import { type Command, UsageError, type Values } from '../command.ts'
 import { configOption } from '../config_file.ts'
+import { inJson } from '../json.ts'
 import { harmless, paintFor } from '../paint.ts'
 import { record } from '../record.ts'
 import { shownTime } from '../table.ts'
@@ -207,7 +208,13 @@ With the id of a decision: what the policy of then said to whom it was then, and
       const answers = groups.map((group) => ({ for: group.map(({ asked }) => labels.get(asked)), ...withoutCaller(group[0]) }))
       const identity = caller && { ...caller, capabilities: Object.fromEntries(caller.capabilities), seen_at: seen?.at ?? null }
       terminal.write(
-        `${JSON.stringify({ policy: { file: name, hash: policy.hash, since }, identity, unknown, mesh_grants_without_effect: without_effect, answers }, null, 2)}\n`,
+        inJson({
+          policy: { file: name, hash: policy.hash, since },
+          identity,
+          unknown,
+          mesh_grants_without_effect: without_effect,
+          answers,
+        }),
       )
       return well ? 0 : 1
     }

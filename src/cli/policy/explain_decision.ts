@@ -1,8 +1,10 @@
 /** `meshidp policy explain DECISION_ID`: what the policy of then said to whom it was then, and what today's says. */
+
 import { systemClock } from '../../daemon.ts'
 import { askedAgain, compile, type Explanation, explain, type Policy, principalFrom } from '../../policy/index.ts'
 import type { Decision } from '../../store/decisions.ts'
 import { type Terminal, Unusable, type Values } from '../command.ts'
+import { inJson } from '../json.ts'
 import { harmless, paintFor } from '../paint.ts'
 import { record } from '../record.ts'
 import { shownTime } from '../table.ts'
@@ -60,9 +62,7 @@ export async function explainDecision(terminal: Terminal, values: Values, id: st
       principal: asked.principal,
       ...rest,
     }))
-    terminal.write(
-      `${JSON.stringify({ decision: shown, answers: all }, (_, value) => (value instanceof Map ? Object.fromEntries(value) : value), 2)}\n`,
-    )
+    terminal.write(inJson({ decision: shown, answers: all }))
     return 0
   }
   const paint = paintFor(terminal)

@@ -2,6 +2,7 @@ import { chownSync, realpathSync, renameSync, rmSync, statSync, writeFileSync } 
 import { basename, dirname, join } from 'node:path'
 import { format } from '../../policy/index.ts'
 import { type Command, Unusable, UsageError } from '../command.ts'
+import { inJson } from '../json.ts'
 import { formatOf, formatOptions } from './format.ts'
 import { forGithub } from './problems.ts'
 import { type PolicyFile, readPolicyFile, Unsound, wordsOf } from './read_file.ts'
@@ -60,7 +61,7 @@ each item, and the values of neighbouring members stand below each other. The fi
       const ok = text === file.text
       const line = firstDifference(file.text, text)
       const mend = `Mend it with: meshidp policy fmt ${name} --write`
-      if (form === 'json') terminal.write(`${JSON.stringify({ file: file.name, ok, line: ok ? null : line }, null, 2)}\n`)
+      if (form === 'json') terminal.write(inJson({ file: file.name, ok, line: ok ? null : line }))
       else if (!ok && form === 'github')
         terminal.write(forGithub(file, [{ line, column: 1, severity: 'error', message: 'This is laid out otherwise.', hint: mend }]))
       else if (!ok) terminal.writeError(`${file.name}:${line}: laid out otherwise. ${mend}\n`)

@@ -1,5 +1,7 @@
 /** The commands about policy files; each is a file here. */
+
 import type { Command, Terminal, Values } from '../command.ts'
+import { inJson } from '../json.ts'
 import { apply } from './apply.ts'
 import { check } from './check.ts'
 import { diff } from './diff.ts'
@@ -22,7 +24,7 @@ const soundOr = (code: 1 | 2, command: Command): Command => ({
       if (!(error instanceof Unsound)) throw error
       const { file, problems } = error
       const format = formatOf(values)
-      if (format === 'json') terminal.write(`${JSON.stringify({ file: file.name, ok: false, problems }, null, 2)}\n`)
+      if (format === 'json') terminal.write(inJson({ file: file.name, ok: false, problems }))
       else if (format === 'github') terminal.write(forGithub(file, problems))
       else terminal.writeError(`${shownProblems(terminal, file, problems)}\n${error.message}\n`)
       return code

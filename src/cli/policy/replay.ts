@@ -4,6 +4,7 @@ import { type Asked, askedAgain, evaluate, type Policy, principalFrom, type Verd
 import type { Decision } from '../../store/decisions.ts'
 import type { Command, Terminal } from '../command.ts'
 import { configOption } from '../config_file.ts'
+import { inJson } from '../json.ts'
 import { harmless, paintFor } from '../paint.ts'
 import { sinceOf } from '../since.ts'
 import { nothing, shownTime, table } from '../table.ts'
@@ -150,7 +151,7 @@ cannot be said.
     const result = await replayed(policy, asking(terminal, values), since, now, progress.tell).finally(progress.end)
     const { changes } = result
     if (json) {
-      terminal.write(`${JSON.stringify({ policy: { file: file.name, hash: policy.hash }, since, ...result }, null, 2)}\n`)
+      terminal.write(inJson({ policy: { file: file.name, hash: policy.hash }, since, ...result }))
       return changes.length === 0 ? 0 : 1
     }
     if (changes.length > 0) {

@@ -1,5 +1,6 @@
 import { policyJsonSchema } from '../../policy/index.ts'
 import type { Command } from '../command.ts'
+import { inJson } from '../json.ts'
 
 export const schema: Command = {
   summary: 'print the JSON Schema of policy files, for editors',
@@ -9,7 +10,7 @@ export const schema: Command = {
   { "$schema": "./policy.schema.json", … }    at the top of the policy`,
   options: {},
   async run(terminal) {
-    terminal.write(`${JSON.stringify(policyJsonSchema(), null, 2)}\n`)
+    terminal.write(inJson(policyJsonSchema()))
     return 0
   },
 }

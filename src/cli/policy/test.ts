@@ -1,5 +1,6 @@
 import { testResults } from '../../policy/index.ts'
 import type { Command } from '../command.ts'
+import { inJson } from '../json.ts'
 import { harmless, paintFor } from '../paint.ts'
 import { table } from '../table.ts'
 import { formatOf, formatOptions } from './format.ts'
@@ -24,7 +25,7 @@ that nothing is expected of has not been tested.
     const failed = results.filter((result) => result.problems.length > 0).length
     const well = failed === 0 && results.length > 0
     if (format === 'json') {
-      terminal.write(`${JSON.stringify({ file: file.name, ok: well, tests: results }, null, 2)}\n`)
+      terminal.write(inJson({ file: file.name, ok: well, tests: results }))
       return well ? 0 : 1
     }
     const paint = paintFor(terminal)
