@@ -212,7 +212,14 @@ export const areas: readonly Area[] = [
   },
   {
     title: 'H. Token exchange and identity assertions',
-    waits: 'token exchange and ID-JAG',
+    later: {
+      268: 'the jwt-bearer grant',
+      269: 'the jwt-bearer grant',
+      271: 'ID-JAG',
+      272: 'ID-JAG',
+      274: 'ID-JAG',
+      275: 'ID-JAG',
+    },
     cases: {
       247: 'A subject token that is not good now gives nothing.',
       248: 'A token is what it is, not what it is called.',
@@ -393,7 +400,6 @@ export const areas: readonly Area[] = [
   },
   {
     title: 'O. Storage, crash and restart',
-    later: { 485: 'the long run' },
     cases: {
       454: 'Killed between any two statements, nothing is half done.',
       455: 'Killed before the answer, a refresh can be asked for again.',
@@ -423,7 +429,6 @@ export const areas: readonly Area[] = [
   },
   {
     title: 'P. Time, keys and operation',
-    waits: 'backup and operation',
     cases: {
       490: 'A clock that leaps ahead deletes nothing for good.',
       491: 'A clock that goes back revives nothing.',

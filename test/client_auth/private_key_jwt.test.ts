@@ -265,7 +265,7 @@ test('RFC 7523 §3: an assertion says by whom, for whom, until when and which on
   assert.equal((await send({ client_id: 'client:other', ...asserted(jwtBy(ec, claims())) })).json().error, 'invalid_client')
 })
 
-test('RFC 7523 §3, 4. to 6.: it lives five minutes at the most, of whole seconds, and clocks may differ by one minute [threats 224]', async (t) => {
+test('RFC 7523 §3, 4. to 6.: it lives five minutes at the most, of whole seconds, and clocks may differ by one minute [threats 224, 494]', async (t) => {
   const { claims, clock, proves, refuses } = await startWith(t)
   const now = clock.now()
   for (const exp of [

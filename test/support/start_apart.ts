@@ -16,7 +16,7 @@ const offsetFile = (directory: string) => join(directory, 'clock')
 /** The clock of the daemons that are started in `directory`. It goes on by itself, unlike the other. */
 export function clockApart(directory: string): Clock {
   let ahead = 0
-  const write = () => writeFileSync(offsetFile(directory), `+${ahead}`)
+  const write = () => writeFileSync(offsetFile(directory), `${ahead < 0 ? '' : '+'}${ahead}`)
   write()
   return {
     now: () => Math.floor(Date.now() / 1000) + ahead,
@@ -28,7 +28,8 @@ export function clockApart(directory: string): Clock {
   }
 }
 
-const environment = (directory: string) =>
+/** What a process is started with that lives by `clockApart(directory)`: its wall clock; the one that nobody sets is the machine's. */
+export const environment = (directory: string): Record<string, string> =>
   fakeTime === undefined
     ? {}
     : { LD_PRELOAD: fakeTime, FAKETIME_TIMESTAMP_FILE: offsetFile(directory), FAKETIME_NO_CACHE: '1', FAKETIME_DONT_FAKE_MONOTONIC: '1' }

@@ -97,7 +97,7 @@ test('meshidp as a service of systemd', async (t) => {
     assert.ok((answers['201'] ?? 0) > 200)
   })
 
-  await t.test('a daemon whose event loop stands still is killed by the watchdog, and starts anew', async () => {
+  await t.test('a daemon whose event loop stands still is killed by the watchdog, and starts anew [threats 503]', async () => {
     await sh(
       'mkdir -p /etc/systemd/system/meshidp.service.d; printf "[Service]\\nWatchdogSec=3\\n" > /etc/systemd/system/meshidp.service.d/test.conf; systemctl daemon-reload; systemctl restart meshidp',
     )
