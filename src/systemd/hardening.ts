@@ -3,6 +3,8 @@ export const hardening = `# Everything that a Node process can bear.
 CapabilityBoundingSet=
 AmbientCapabilities=
 NoNewPrivileges=yes
+# A dump of its memory would hold the signing keys.
+LimitCORE=0
 ProtectSystem=strict
 ProtectHome=yes
 PrivateTmp=yes

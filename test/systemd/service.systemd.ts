@@ -57,6 +57,7 @@ test('meshidp as a service of systemd', async (t) => {
     const [, exposure = '10'] = /Overall exposure level for meshidp\.service: ([\d.]+)/.exec(stdout) ?? []
     t.diagnostic(`exposure ${exposure}`)
     assert.ok(Number(exposure) <= 1.5, stdout)
+    assert.equal(await show('LimitCORE'), '0', 'no dump of its memory: the signing keys are in it')
     const units = ['meshidp.service', 'meshidp.socket', 'meshidp-backup.service', 'meshidp-backup.timer']
     const verified = await run('systemd-analyze', 'verify', ...units.map((unit) => `/etc/systemd/system/${unit}`))
     assert.deepEqual([verified.code, verified.stderr], [0, ''])
