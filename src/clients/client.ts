@@ -39,8 +39,8 @@ export type Client = {
   id_token_alg: Algorithm
   /** Who registered it, for the consent page. */
   registered_by: string | null
-  /** Of all that a person agrees to when they agree to this software: changed, they are asked again. */
-  software_digest: string
+  /** Of all that a person agrees to when they agree to this software: changed, they are asked again. Made when it is looked at, by few requests. */
+  readonly software_digest: string
   /** The row, for software that the policy file does not name. */
   stored: StoredClient | null
 }
@@ -97,7 +97,9 @@ export function clientOfPolicy(client: PolicyClient, policy: ActivePolicy): Clie
     default_resource: client.default_resource,
     id_token_alg: client.id_token_signed_response_alg ?? 'RS256',
     registered_by: null,
-    software_digest: softwareDigest(client.redirect_uris, auth_methods, client.jwks ?? client.jwks_uri ?? client.spiffe_id),
+    get software_digest() {
+      return softwareDigest(client.redirect_uris, auth_methods, client.jwks ?? client.jwks_uri ?? client.spiffe_id)
+    },
     stored: null,
   }
 }
@@ -124,7 +126,9 @@ export function clientOfStore(stored: StoredClient, named?: PolicyClient): Clien
     default_resource: named?.default_resource ?? null,
     id_token_alg: metadata.id_token_signed_response_alg ?? 'RS256',
     registered_by: stored.owner_name || null,
-    software_digest: softwareDigest(metadata.redirect_uris, auth_methods, metadata.jwks ?? metadata.jwks_uri ?? metadata.spiffe_id),
+    get software_digest() {
+      return softwareDigest(metadata.redirect_uris, auth_methods, metadata.jwks ?? metadata.jwks_uri ?? metadata.spiffe_id)
+    },
     stored,
   }
 }
