@@ -213,8 +213,6 @@ export const areas: readonly Area[] = [
   {
     title: 'H. Token exchange and identity assertions',
     later: {
-      268: 'the jwt-bearer grant',
-      269: 'the jwt-bearer grant',
       271: 'ID-JAG',
       272: 'ID-JAG',
       274: 'ID-JAG',

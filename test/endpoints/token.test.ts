@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
 import { test } from 'node:test'
-import { policyClient, wiki } from '../support/example_policy.ts'
+import { jwtBy, jwtByHmac, newPair } from '../support/assertion.ts'
+import { grafanaCallback, policyClient, wiki } from '../support/example_policy.ts'
 import type { Refusal, TestClient, Tokens } from '../support/person.ts'
 import { type Started, start, unhurried } from '../support/start.ts'
 import { assertRefused, confidentialToo, holdAtMesh, inParallel, post, spendable } from '../support/token_request.ts'
@@ -120,6 +121,36 @@ test('RFC 6749 §5.2: a grant type that is not supported, or that the client did
   await assert.rejects(alice.refresh(codeOnly, { refresh_token: 'mir_x' }), { error: 'unauthorized_client', status: 400 })
   const metadata = (await alice.send('/.well-known/oauth-authorization-server')).json()
   assert.ok(!(metadata.grant_types_supported as string[]).includes('password'))
+})
+
+test('RFC 7523 §2.1: no assertion is a grant here, whoever made it, about whom and how: it gives nothing [threats 268, 269]', async (t) => {
+  const started = await start(t)
+  const { alice, ci, clock, issuer } = started
+  const server = policyClient(started, 'wiki-server')
+  const { access_token, id_token = '' } = await alice.signIn(policyClient(started, 'grafana', grafanaCallback), { scope: 'openid' })
+  const before = await spendable(started)
+  const about = (sub: string) => ({ iss: issuer, sub, aud: issuer, iat: clock.now(), exp: clock.now() + 60, jti: sub })
+  const pair = newPair()
+  const assertions = [
+    ...['alice@example.com', 'nobody@example.com'].map((sub) => jwtBy(pair, about(sub))),
+    jwtBy(pair, about('alice@example.com'), { alg: 'none' }),
+    jwtByHmac(server.client_secret ?? '', about('alice@example.com')),
+    access_token,
+    id_token,
+  ]
+  for (const assertion of assertions)
+    assertRefused(
+      await ci.send('/token', {
+        form: {
+          grant_type: 'urn:ietf:params:oauth:grant-type:jwt-bearer',
+          assertion,
+          client_id: server.client_id,
+          client_secret: server.client_secret ?? '',
+        },
+      }),
+      'unsupported_grant_type',
+    )
+  assert.deepEqual(await spendable(started), before)
 })
 
 test('RFC 6749 §5.1: an answer with tokens is kept by nobody, and always says its scope [threats 118, 119]', async (t) => {
