@@ -6,37 +6,17 @@ import { createHash } from 'node:crypto'
 import { mkdirSync } from 'node:fs'
 import { open } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
-import { BackupRefused } from './refused.ts'
+import { BackupRefused, broken } from './refused.ts'
+import { block, headersOf, nextFile, padding } from './tar_header.ts'
 
 /** `content` yields exactly `bytes` bytes. */
 export type Entry = { name: string; bytes: number; content: Iterable<Uint8Array> | AsyncIterable<Uint8Array> }
 
-/** What a backup may hold. */
+/** What a backup may hold; a file system holds no name that is longer. */
 export const isName = (name: string): boolean =>
-  /^(?:manifest\.json|meshidp\.db|(?:keys|secrets)\/(?!\.{1,2}$)[A-Za-z0-9._-]{1,80})$/.test(name)
+  /^(?:manifest\.json|meshidp\.db|(?:keys|secrets)\/(?!\.{1,2}$)[A-Za-z0-9._-]{1,255})$/.test(name)
 
 const sums = 'SHA256SUMS'
-const block = 512
-/** What eleven octal digits can say. */
-const mostOctal = 8 ** 11 - 1
-const sumOf = (header: Buffer) => header.reduce((sum, byte, at) => sum + (at >= 148 && at < 156 ? 32 : byte), 0)
-const octal = (value: number, digits: number) => `${value.toString(8).padStart(digits, '0')}\0`
-
-/** The header of a file (0600) of nobody's. `at`: seconds. */
-function headerOf(name: string, bytes: number, at: number): Buffer {
-  const header = Buffer.alloc(block)
-  header.write(name, 0)
-  header.write(octal(0o600, 7) + octal(0, 7) + octal(0, 7), 100)
-  if (bytes <= mostOctal) header.write(octal(bytes, 11), 124)
-  else header.writeBigUInt64BE(BigInt(bytes), header.writeUInt32BE(0x80000000, 124)) // as GNU tar says what is larger
-  header.write(octal(at, 11), 136)
-  header.write('0', 156)
-  header.write('ustar\x0000', 257)
-  header.write(`${octal(sumOf(header), 6)} `, 148)
-  return header
-}
-
-const padding = (bytes: number) => Buffer.alloc((block - (bytes % block)) % block)
 
 /** The bytes of an archive of these entries. `at`: the time that they are given, seconds. */
 export async function* pack(entries: Iterable<Entry>, at: number): AsyncGenerator<Uint8Array> {
@@ -44,7 +24,7 @@ export async function* pack(entries: Iterable<Entry>, at: number): AsyncGenerato
   for (const { name, bytes, content } of entries) {
     if (!isName(name))
       throw new BackupRefused(`A file of the name ${JSON.stringify(name)} cannot be backed up. Use letters, digits, ".", "_" and "-".`)
-    yield headerOf(name, bytes, at)
+    yield headersOf(name, bytes, at)
     const hash = createHash('sha256')
     let written = 0
     for await (const chunk of content) {
@@ -57,10 +37,8 @@ export async function* pack(entries: Iterable<Entry>, at: number): AsyncGenerato
     lines += `${hash.digest('hex')}  ${name}\n`
   }
   const last = Buffer.from(lines)
-  yield Buffer.concat([headerOf(sums, last.length, at), last, padding(last.length), Buffer.alloc(2 * block)])
+  yield Buffer.concat([headersOf(sums, last.length, at), last, padding(last.length), Buffer.alloc(2 * block)])
 }
-
-const broken = (what: string) => new BackupRefused(`This backup cannot be used: ${what}. Take another one.`)
 
 /** Reads a stream of chunks by count. */
 function reader(source: AsyncIterable<Uint8Array>) {
@@ -85,16 +63,6 @@ function reader(source: AsyncIterable<Uint8Array>) {
   return { some, exactly }
 }
 
-/** Name and size that a header says; null where the archive ends. */
-function readHeader(header: Buffer): { name: string; bytes: number } | null {
-  if (header.every((byte) => byte === 0)) return null
-  const text = (from: number, length: number) => header.toString('latin1', from, from + length).replace(/\0.*$/s, '')
-  if (text(257, 5) !== 'ustar' || Number.parseInt(text(148, 8), 8) !== sumOf(header) || text(156, 1) !== '0')
-    throw broken('it is damaged, or something else')
-  const bytes = header.readUInt32BE(124) === 0x80000000 ? Number(header.readBigUInt64BE(128)) : Number.parseInt(text(124, 12), 8)
-  return { name: text(0, 100), bytes }
-}
-
 /** The largest list of sums. */
 const mostSums = 1024 * 1024
 
@@ -106,28 +74,28 @@ export async function unpack(source: AsyncIterable<Uint8Array>, directory: strin
   const { some, exactly } = reader(source)
   const found = new Map<string, string>()
   for (;;) {
-    const header = readHeader(await exactly(block))
-    if (!header) throw broken(`it has no ${sums}`)
-    const { name, bytes } = header
+    const file = await nextFile(exactly)
+    if (!file) throw broken(`it has no ${sums}`)
+    const { name, bytes } = file
     if (name === sums) {
       if (bytes > mostSums) throw broken(`its ${sums} is too large`)
       return compare((await exactly(bytes)).toString(), found)
     }
     if (!isName(name) || found.has(name)) throw broken(`${JSON.stringify(name)} does not belong into it`)
     mkdirSync(dirname(join(directory, name)), { recursive: true, mode: 0o700 })
-    const file = await open(join(directory, name), 'wx', 0o600)
+    const handle = await open(join(directory, name), 'wx', 0o600)
     try {
       const hash = createHash('sha256')
       for (let left = bytes; left > 0; ) {
         const chunk = await some(left)
         hash.update(chunk)
-        await file.writeFile(chunk)
+        await handle.writeFile(chunk)
         left -= chunk.length
       }
-      await file.sync()
+      await handle.sync()
       found.set(name, hash.digest('hex'))
     } finally {
-      await file.close()
+      await handle.close()
     }
     await exactly(padding(bytes).length)
   }

@@ -2,3 +2,6 @@
 export class BackupRefused extends Error {
   override name = 'BackupRefused'
 }
+
+/** A file that is not what a backup is. `what`: in the middle of a sentence. */
+export const broken = (what: string) => new BackupRefused(`This backup cannot be used: ${what}. Take another one.`)
