@@ -1,7 +1,7 @@
 /** Makes a backup: database, keys and secrets of a state in one file, while a daemon may use it. */
 import { createReadStream, existsSync, lstatSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs'
 import { open, rename } from 'node:fs/promises'
-import { dirname, join } from 'node:path'
+import { basename, dirname, join } from 'node:path'
 import type { Config } from '../config.ts'
 import { loadKeys } from '../keys/keyset.ts'
 import { type Lock, lockFile } from '../store/lock.ts'
@@ -110,10 +110,20 @@ function keysOf(state: string): Entry[] {
 const secretsOf = ({ state_directory, secrets_directory }: Config): Entry[] =>
   secrets_directory === join(state_directory, 'secrets') && existsSync(secrets_directory) ? filesOf(secrets_directory, 'secrets') : []
 
+/** The files of a directory, also those that are links to files elsewhere: what the daemon reads there is what the archive holds. Throws BackupRefused. */
 const filesOf = (directory: string, folder: string): Entry[] =>
   readdirSync(directory)
-    .filter((name) => !isUnfinished(name) && lstatSync(join(directory, name)).isFile())
+    .filter((name) => !isUnfinished(name) && isFile(join(directory, name)))
     .map((name) => inMemory(`${folder}/${name}`, readFileSync(join(directory, name))))
+
+/** False of a directory, for nothing is looked for below it, and of what has gone meanwhile. Throws BackupRefused for what the daemon might want, and nobody can read. */
+function isFile(path: string): boolean {
+  const found = statSync(path, { throwIfNoEntry: false })
+  if (found?.isFile() || found?.isDirectory()) return found.isFile()
+  if (!lstatSync(path, { throwIfNoEntry: false })) return false
+  const what = found ? 'neither a file nor a link to one' : 'a link to a file that is not there'
+  throw new BackupRefused(`${path} is ${what}, so no backup was made. Put the file there, or remove it.`)
+}
 
 async function writeOut(file: string, bytes: AsyncIterable<Uint8Array>): Promise<void> {
   rmSync(file, { force: true })
@@ -133,13 +143,15 @@ export const backupName = (now: number, encrypted: boolean): string => `meshidp-
 const named = /^meshidp-\d{8}T\d{6}Z\.tar(?:\.age)?$/
 const unfinishedNamed = /^\.meshidp-\d{8}T\d{6}Z\.tar(?:\.age)?\.unfinished$/
 
-/** Removes all but the `most` newest backups of such names, and rests of others; returns the names of those that went. */
-export function keepNewest(directory: string, most: number): string[] {
+/**
+ * Keeps `made`, which was made just now in its directory, and of the others of such names the newest, `most` in all; also rests of others go. Returns the
+ * names of those that went. The times are those of the names, and a clock may have been wrong: so `made` stays, whatever its name.
+ */
+export function keepNewest(made: string, most: number): string[] {
+  const directory = dirname(made)
   const names = readdirSync(directory)
-  const gone = names
-    .filter((name) => named.test(name))
-    .sort()
-    .slice(0, -most)
+  const others = names.filter((name) => named.test(name) && name !== basename(made)).sort()
+  const gone = others.slice(0, Math.max(0, others.length - (most - 1)))
   for (const name of [...gone, ...names.filter((name) => unfinishedNamed.test(name))]) rmSync(join(directory, name))
   return gone
 }

@@ -52,7 +52,7 @@ on meanwhile. It is a tar archive with checksums (SHA256SUMS); encrypted in the 
       argument: 'FILE',
       help: 'encrypt it for the recipients in FILE, a line each (see: meshidp backup keygen)',
     },
-    keep: { type: 'string', argument: 'N', help: 'in DIRECTORY, remove all but the N newest afterwards' },
+    keep: { type: 'string', argument: 'N', help: 'in DIRECTORY, keep this one and the newest others, N in all' },
     json: { type: 'boolean', help: 'say what was made as JSON' },
   },
   async run(terminal, values, [target, ...more]) {
@@ -64,7 +64,7 @@ on meanwhile. It is a tar archive with checksums (SHA256SUMS); encrypted in the 
     const now = systemClock()
     const file = isDirectory(target) ? join(target, backupName(now, secret !== null)) : target
     const made = await makeBackup(readConfig(terminal, values), { file, secret, now, progress: progressOn(terminal) })
-    const removed = keep === null ? [] : keepNewest(target, keep)
+    const removed = keep === null ? [] : keepNewest(file, keep)
     terminal.write(values.json ? inJson({ ...made, removed }) : inWords(made, removed))
     return 0
   },

@@ -1,7 +1,20 @@
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { generateKeyPairSync } from 'node:crypto'
+import {
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs'
+import { basename, join } from 'node:path'
 import { test } from 'node:test'
 import { openSqlite } from '../../src/store/sqlite.ts'
 import { assertSound, codeFor, policy, redeem } from '../daemon/load.ts'
@@ -77,6 +90,76 @@ test('a directory gets backups that are named by the time, and keeps the newest;
   const nowhere = await run('backup', join(directory, 'no', 'where.tar'))
   assert.match(nowhere.stderr, /^meshidp: There is no directory /)
   assert.equal((await run('backup', join(directory, 'one.tar'), '--keep', '2')).code, 2)
+})
+
+test('the backup just made is never the one that goes, whatever a wrong clock has named others; N stay in all', async (t) => {
+  const { directory, run, serve } = await install(t)
+  await (await serve()).end()
+  const folder = join(directory, 'backups')
+  mkdirSync(folder)
+  for (const year of [2020, 2037, 2038]) writeFileSync(join(folder, `meshidp-${year}0101T000000Z.tar`), '')
+  const two = JSON.parse((await run('backup', folder, '--keep', '2', '--json')).stdout) as { file: string; removed: string[] }
+  assert.deepEqual(two.removed, ['meshidp-20200101T000000Z.tar', 'meshidp-20370101T000000Z.tar'])
+  assert.deepEqual(readdirSync(folder), [basename(two.file), 'meshidp-20380101T000000Z.tar'])
+  rmSync(two.file)
+  const one = JSON.parse((await run('backup', folder, '--keep', '1', '--json')).stdout) as { file: string; removed: string[] }
+  assert.deepEqual(one.removed, ['meshidp-20380101T000000Z.tar'])
+  assert.deepEqual(readdirSync(folder), [basename(one.file)])
+})
+
+test('keys and secrets that are links to files, as others put them there, are in a backup; a link to nothing is refused', async (t) => {
+  const { directory, run, serve } = await install(t)
+  await (await serve()).end()
+  const at = (name: string) => join(directory, name)
+  const backup = (name: string) => run('backup', at(name), '--secrets-directory', at('state/secrets'))
+  const linked = (name: string, target: string) => {
+    if (existsSync(at(name))) renameSync(at(name), at(target))
+    symlinkSync(at(target), at(name))
+  }
+  for (const name of readdirSync(at('state/keys'))) linked(`state/keys/${name}`, name)
+  // As Kubernetes has it: the files are links through a link to a directory beside them.
+  mkdirSync(at('state/secrets/..2026_11_29'), { recursive: true })
+  symlinkSync('..2026_11_29', at('state/secrets/..data'))
+  writeFileSync(at('state/secrets/..data/wiki'), 'a secret of sixteen', { mode: 0o600 })
+  symlinkSync('..data/wiki', at('state/secrets/wiki'))
+  const made = await backup('a.tar')
+  assert.deepEqual([made.code, made.stderr], [0, ''])
+  assert.match(made.stdout, /the database, 3 keys, 1 client secret;/)
+  const kids = (await run('keys', 'list')).stdout
+
+  symlinkSync(at('nothing'), at('state/secrets/grafana'))
+  const refused = await backup('b.tar')
+  assert.match(refused.stderr, /^meshidp: \S+\/state\/secrets\/grafana is a link to a file that is not there, so no backup was made\. /)
+  assert.deepEqual([refused.code, existsSync(at('b.tar'))], [1, false])
+
+  rmSync(at('state'), { recursive: true })
+  assert.equal((await run('restore', at('a.tar'))).code, 0)
+  assert.equal((await run('keys', 'list')).stdout, kids)
+  assert.equal(lstatSync(at('state/keys/succession.key')).isFile(), true)
+  assert.equal(readFileSync(at('state/secrets/wiki'), 'utf8'), 'a secret of sixteen')
+})
+
+test('a key with the longest name that "keys import" takes is in a backup, for tar too, and comes back with it', async (t) => {
+  const { directory, run, serve } = await install(t)
+  await (await serve()).end()
+  const at = (name: string) => join(directory, name)
+  const jwk = generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey.export({ format: 'jwk' })
+  const kids = ['a'.repeat(64), 'b'.repeat(100), 'c'.repeat(101)]
+  for (const [index, kid] of kids.entries()) {
+    writeFileSync(at('own.jwk'), JSON.stringify({ ...jwk, kid }), { mode: 0o600 })
+    assert.equal((await run('keys', 'import', at('own.jwk'), '--now')).code, index < 2 ? 0 : 1, kid)
+  }
+  const listed = (await run('keys', 'list')).stdout
+  const made = await run('backup', at('a.tar'))
+  assert.deepEqual([made.code, made.stderr], [0, ''])
+  mkdirSync(at('unpacked'))
+  execFileSync('tar', ['-xf', at('a.tar'), '-C', at('unpacked')])
+  execFileSync('sha256sum', ['--check', '--strict', 'SHA256SUMS'], { cwd: at('unpacked') })
+  rmSync(at('state'), { recursive: true })
+  const restored = await run('restore', at('a.tar'))
+  assert.deepEqual([restored.code, restored.stderr], [0, ''])
+  assert.equal((await run('keys', 'list')).stdout, listed)
+  assert.match(listed, /^b{100} /m)
 })
 
 test('a backup that is not encrypted is not restored where what opens it is given: it may have been put in the place of one that is', async (t) => {
