@@ -14,8 +14,7 @@ const done: Reply = { status: 200, headers: { 'cache-control': 'no-store' }, bod
 
 /**
  * RFC 7009. A refresh token ends its whole authorization, spent or not (§2.1); an access token itself, and what it was exchanged
- * for (RFC 8693). What is not the client's own, or not known,
- * is answered with 200 and left alone (§2.2). The mesh is not asked, but for who a client is that is proven by its machine: so this works while it is dark.
+ * for (RFC 8693), also when it has expired. What is not the client's own, or not known, is answered with 200 and left alone (§2.2). The mesh is not asked, but for who a client is that is proven by its machine: so this works while it is dark.
  */
 export const revoke: Endpoint = {
   path: '/revoke',
@@ -42,9 +41,10 @@ async function revoked(deps: Deps, params: Params, credentials: Credentials): Pr
     return done
   }
   const claims = await readAccessToken(deps, token)
-  if (claims && claims.client_id === client.client_id && claims.exp > now)
+  if (claims?.client_id === client.client_id)
     await deps.store.commit([
-      revokeToken(claims.jti, claims.exp),
+      // One that has expired is dead by itself; what it was exchanged for may go on without it.
+      ...(claims.exp > now ? [revokeToken(claims.jti, claims.exp)] : []),
       endExchanged(claims.sid, claims.jti, now, 'the token that it was exchanged for was revoked by its client'),
     ])
   return done

@@ -330,6 +330,30 @@ test('RFC 7009 §2.1: with what it came from, a token that was exchanged dies; i
   assertRefused(await exchange(ci, gateway, { subject_token: refreshed.access_token, resource: wiki.resource }), 'invalid_request')
 })
 
+test('RFC 7009 §2.1: an access token that has expired is revoked all the same: what it was exchanged for ends', async (t) => {
+  for (const token_format of ['jwt', 'opaque']) {
+    const policy = withGateway(({ resources }) => void Object.assign(resources['resource:gateway'] ?? {}, { token_format }), {
+      ...edge,
+      refresh_token: true,
+    })
+    const started = await start(t, { policy })
+    const { alice, ci, clock } = started
+    const [agent, stranger] = [await alice.register(), await alice.register()]
+    const gateway = policyClient(started, 'gateway')
+    const { access_token: subject_token } = await alice.signIn(agent, gatewayResource)
+    const swapped = await exchanged(ci, gateway, { subject_token, resource: wiki.resource })
+    clock.advance({ seconds: 301 })
+    const later = await ci.refresh(gateway, swapped)
+    const revoke = (client_id: string, token: string) => alice.send('/revoke', { form: { client_id, token } })
+    assert.equal((await revoke(stranger.client_id, subject_token)).status, 200)
+    assert.equal((await revoke(agent.client_id, `${subject_token}x`)).status, 200)
+    assert.equal((await atWiki(started, later.access_token)).active, true, token_format)
+    assert.equal((await revoke(agent.client_id, subject_token)).status, 200)
+    assert.equal((await atWiki(started, later.access_token)).active, false, token_format)
+    await assert.rejects(ci.refresh(gateway, later), { error: 'invalid_grant' })
+  }
+})
+
 test('RFC 8693 §2.1: an ID token is a subject_token for the client that it was issued to, and for nobody else', async (t) => {
   const portalEdge = { actors: ['client:grafana'], from: ['client:grafana'], scopes: { 'wiki:read': ['openid'] } }
   const started = await start(t, { policy: withGateway(() => {}, portalEdge, edge) })
