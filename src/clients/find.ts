@@ -4,10 +4,14 @@ import { OAuthError, Unavailable } from '../oauth/error.ts'
 import { defaults, type Policy, type PolicyClient } from '../policy/index.ts'
 import { keepMetadataDocument } from '../store/clients.ts'
 import { type Client, clientOfPolicy, clientOfStore } from './client.ts'
+import { FetchRefused } from './guarded_fetch.ts'
 import { documentedClient, isMetadataDocumentUrl } from './metadata_document.ts'
 import { findWorkload } from './workload.ts'
 
 const mostLetters = 2048
+
+/** Seconds for which a workload's document serves it, whatever its origin says: else each of its requests would fetch it, and write it down. */
+const leastFresh = 60
 
 /**
  * A client that is known here already; no fetch is ever made. Undefined for one that is not, or that went unused for too long.
@@ -45,7 +49,7 @@ export const isStale = (client: Client, now: number): boolean =>
 /**
  * A client that its metadata document describes, for a workload that has proven who it is: where an admin has named the document, it is fetched as for
  * `/authorize`, which such a client never comes to. Undefined where nobody named it, so nobody makes us fetch what an admin did not choose.
- * Throws `invalid_client` where it is none.
+ * Throws `invalid_client` where it is none, `Unavailable` where it cannot be fetched.
  */
 export async function fetchNamedDocument(
   deps: Deps,
@@ -57,9 +61,13 @@ export async function fetchNamedDocument(
   if (!named || !namesDocument(named)) return undefined
   const now = deps.now()
   const asked = { principal: workload, mode: 'lenient', issuer: deps.config.issuer, now } as const
-  const document = await deps.documents.fetch(client_id, asked).catch((thrown: Error) => {
-    throw thrown instanceof Unavailable ? thrown : new OAuthError('invalid_client', thrown.message, { cause: thrown })
+  const fetched = await deps.documents.fetch(client_id, asked).catch((thrown: Error) => {
+    if (thrown instanceof Unavailable) throw thrown
+    if (thrown.cause instanceof FetchRefused)
+      throw new Unavailable(`The metadata document ${client_id} could not be fetched.`, { cause: thrown })
+    throw new OAuthError('invalid_client', thrown.message, { cause: thrown })
   })
+  const document = { ...fetched, expires_at: Math.max(fetched.expires_at, now + leastFresh) }
   const known = await deps.store.clients.find(client_id, now)
   const stored = documentedClient(client_id, document, { known, now, unused_ttl: defaults.client_ttl })
   await deps.store.commit([keepMetadataDocument(stored)])

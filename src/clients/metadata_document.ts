@@ -4,7 +4,7 @@ import { OAuthError, Unavailable } from '../oauth/error.ts'
 import { isPort, isUriText, splitUri } from '../oauth/uri_text.ts'
 import type { StoredClient } from '../store/clients.ts'
 import { createFetchBudget, type FetchLimits } from './fetch_budget.ts'
-import { FetchRefused, type GuardedFetch } from './guarded_fetch.ts'
+import type { GuardedFetch } from './guarded_fetch.ts'
 import { freshFor } from './http_cache.ts'
 
 /** `expires_at`: seconds since the epoch; may be now: then it serves only the request that asked for it. */
@@ -67,7 +67,7 @@ async function find(fetch: GuardedFetch, url: string, now: number): Promise<Foun
     if ((document as { client_id?: unknown }).client_id !== url) throw new Error('client_id is not the URL')
     return { body: document, fresh_for: freshFor(headers, now) }
   } catch (error) {
-    throw unusable(error instanceof FetchRefused ? error.cause : error)
+    throw unusable(error)
   }
 }
 

@@ -359,3 +359,41 @@ test('draft-ietf-oauth-spiffe-client-auth §3.1.2, §5.1: together with a metada
   assert.equal((await see('/moved')).json().active, true)
   assert.equal(asked.length, 3)
 })
+
+test('RFC 9111 §4.2, RFC 6749 §5.2: a workload’s document serves it for a minute, whatever its origin says; where it cannot be fetched it is 503, and no word about the client', async (t) => {
+  const td = await startTrustDomain(t, 'example.org')
+  let [asked, status] = [0, 500]
+  const site = await startHttpsSite(t, (request, response) => {
+    asked++
+    const body = { client_id: `${site.origin}${request.url}`, client_name: 'Workloads', spiffe_id: 'spiffe://example.org/client/*' }
+    response.writeHead(status, { 'content-type': 'application/json', 'cache-control': 'no-cache' }).end(JSON.stringify(body))
+  })
+  const client_id = `${site.origin}/client.json`
+  let lookup = async () => ['127.0.0.1']
+  const { claims, clock, send } = await startWith(t, [td], {
+    fetch: { ca: site.cert, lookup: () => lookup() },
+    change({ clients }) {
+      clients['client:workloads'] = { client_id }
+    },
+  })
+  const see = () => send({ client_id, ...asserted(td.svid('/client/1', claims()), jwtSpiffe) })
+  const isDark = async () => {
+    const answer = await see()
+    assert.deepEqual([answer.status, answer.json().error], [503, 'temporarily_unavailable'], answer.text)
+    assert.match(String(answer.headers['retry-after']), /^\d+$/)
+  }
+  await isDark()
+  lookup = () => Promise.reject(new Error('ENOTFOUND'))
+  await isDark()
+  lookup = async () => ['127.0.0.1']
+  status = 200
+  asked = 0
+  for (let use = 0; use < 20; use++) assert.equal((await see()).status, 200)
+  clock.advance({ seconds: 59 })
+  assert.deepEqual([(await see()).status, asked], [200, 1])
+  clock.advance({ seconds: 1 })
+  assert.deepEqual([(await see()).status, asked], [200, 2])
+  clock.advance({ seconds: 60 })
+  status = 500
+  await isDark()
+})
