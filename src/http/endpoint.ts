@@ -79,18 +79,22 @@ export function jsonOf(request: Request): unknown {
   }
 }
 
-/** RFC 6750 §2.1: the bearer token of the Authorization header; undefined where there is none. Throws `invalid_token` for a malformed one. */
+/**
+ * RFC 6750 §2.1: the bearer token of the Authorization header; undefined where there is none, which a header of another scheme is, too (§3.1). Throws
+ * `invalid_request` for a malformed one.
+ */
 export function bearerOf(request: Request): string | undefined {
   const { authorization } = request.headers
-  if (authorization === undefined) return undefined
-  const [, token] = /^Bearer ([A-Za-z0-9\-._~+/]+=*)$/i.exec(authorization) ?? []
-  if (token === undefined) throw bearerError('invalid_token', 'The Authorization header holds no well-formed bearer token (RFC 6750 §2.1).')
+  if (authorization === undefined || !/^Bearer(?:\s|$)/i.test(authorization)) return undefined
+  const [, token] = /^Bearer +([A-Za-z0-9\-._~+/]+=*)$/i.exec(authorization) ?? []
+  if (token === undefined)
+    throw bearerError('invalid_request', 'The Authorization header holds no well-formed bearer token (RFC 6750 §2.1).')
   return token
 }
 
 /** RFC 6750 §3: a refusal with its challenge. Without a code the request merely had no token (§3.1). */
 export function bearerError(
-  code: 'invalid_token' | 'insufficient_scope',
+  code: 'invalid_request' | 'invalid_token' | 'insufficient_scope',
   description: string,
   { bare = false, scope = '' } = {},
 ): OAuthError {

@@ -94,11 +94,13 @@ test('RFC 7592 §2.1: a token that is missing, foreign, used up or of a deleted 
   for (const method of methods) {
     const bare = await ask(alice, method, mine.client_id)
     assert.deepEqual([bare.status, bare.headers['www-authenticate']], [401, 'Bearer'], 'RFC 6750 §3.1: no code where nothing was sent')
+    const other = await ask(alice, method, mine.client_id, 'Basic eDp5')
+    assert.deepEqual([other.status, other.headers['www-authenticate']], [401, 'Bearer'], 'nor for another scheme')
+    for (const authorization of ['Bearer', 'Bearer ', 'Bearer a b']) {
+      const malformed = await ask(alice, method, mine.client_id, authorization)
+      assert.deepEqual([malformed.status, malformed.json().error], [400, 'invalid_request'], authorization)
+    }
     for (const authorization of [
-      'Bearer',
-      'Bearer ',
-      'Bearer a b',
-      'Basic eDp5',
       `Bearer ${mine.registration_access_token}x`,
       `Bearer ${mine.registration_access_token.toUpperCase()}`,
       `Bearer ${mine.client_id}`,

@@ -58,7 +58,7 @@ test('OpenID Connect Core §5.3: GET and POST tell what the scopes let out, with
   )
 })
 
-test('RFC 6750 §3.1: no token is a bare challenge, a bad one invalid_token, a token without openid insufficient_scope [threats 121, 305, 307]', async (t) => {
+test('RFC 6750 §3.1: no token, or another scheme, is a bare challenge, a malformed header invalid_request, a bad token invalid_token, a token without openid insufficient_scope [threats 121, 305, 307]', async (t) => {
   const { alice } = await start(t)
   const client = await alice.register()
   const { access_token: token, id_token, refresh_token } = await alice.signIn(client, { scope: 'openid offline_access' })
@@ -77,16 +77,12 @@ test('RFC 6750 §3.1: no token is a bare challenge, a bad one invalid_token, a t
     String(refresh_token),
   ])
     refused(await userinfo(alice, bad), 401, 'invalid_token', bad)
-  for (const authorization of [
-    'Bearer',
-    'Bearer ',
-    `Bearer ${token} x`,
-    `Bearer ${token}, Bearer ${token}`,
-    `Basic ${token}`,
-    `DPoP ${token}`,
-    token,
-  ])
-    refused(await alice.send('/userinfo', { headers: { authorization } }), 401, 'invalid_token', authorization)
+  for (const authorization of ['Bearer', 'Bearer ', `bearer\t${token}`, `Bearer ${token} x`, `Bearer ${token}, Bearer ${token}`])
+    refused(await alice.send('/userinfo', { headers: { authorization } }), 400, 'invalid_request', authorization)
+  for (const authorization of ['Basic YTpi', `Basic ${token}`, `DPoP ${token}`, `Bearer.${token}`, token]) {
+    const other = await alice.send('/userinfo', { headers: { authorization } })
+    assert.deepEqual([other.status, other.headers['www-authenticate']], [401, 'Bearer'], `${authorization}: no code, as without any`)
+  }
 
   const without = await alice.signIn(client, { scope: 'profile' })
   refused(await userinfo(alice, without.access_token), 403, 'insufficient_scope')
