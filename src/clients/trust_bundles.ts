@@ -42,7 +42,9 @@ const mostBytes = 1024 * 1024
 type Domain = {
   trust_domain: string
   source: TrustSource
-  /** What tells the content in force from another: of a file its place and time, else its text. */
+  /** The text in force; '' for none. */
+  body: string
+  /** Of a file: what tells it from another without reading it. */
   stamp: string
   bundle: TrustBundle | null
   read_at: number | null
@@ -59,7 +61,7 @@ export function createTrustBundles({ trust_domains, store, now, log, fetch = {} 
   const domains = new Map(
     Object.entries(trust_domains).map(([trust_domain, source]): [string, Domain] => [
       trust_domain,
-      { trust_domain, source, stamp: '', bundle: null, read_at: null, problem: null, due: 0, mayLook: 0, looking: null },
+      { trust_domain, source, body: '', stamp: '', bundle: null, read_at: null, problem: null, due: 0, mayLook: 0, looking: null },
     ]),
   )
   let remembered: Promise<void> | null = null
@@ -69,7 +71,7 @@ export function createTrustBundles({ trust_domains, store, now, log, fetch = {} 
     for (const { trust_domain, source, body, fetched_at } of await store.trustBundles.list()) {
       const domain = domains.get(trust_domain)
       if (domain && placeOf(domain.source) === source) {
-        Object.assign(domain, { bundle: parseTrustBundle(body) ?? null, stamp: body, read_at: fetched_at })
+        Object.assign(domain, { bundle: parseTrustBundle(body) ?? null, body, read_at: fetched_at })
       } else await store.commit([forgetTrustBundle(trust_domain)])
     }
   }
@@ -82,34 +84,38 @@ export function createTrustBundles({ trust_domains, store, now, log, fetch = {} 
     return remembered
   }
 
-  /** The bundle that a text is. Throws where it is none, or an older one: a key that was taken back must not come again (§4.1.1). */
-  function newer(domain: Domain, body: string): TrustBundle {
+  /**
+   * Takes this text as the bundle in force, on disk first. Throws where it is none, or an older one: a key that was taken back must not come again
+   * (§4.1.1), neither by a restart nor by way of a bundle that has no sequence, after which any would be the first.
+   */
+  async function take(domain: Domain, body: string): Promise<void> {
+    const { trust_domain, source } = domain
     const bundle = parseTrustBundle(body)
     if (!bundle) throw new Error('it is no SPIFFE bundle')
     const before = domain.bundle?.sequence ?? null
+    if (before !== null && bundle.sequence === null) throw new Error(`it has no spiffe_sequence, and the last one had ${before}`)
     if (before !== null && bundle.sequence !== null && bundle.sequence < before)
       throw new Error(`its spiffe_sequence went back from ${before} to ${bundle.sequence}`)
-    return bundle
+    if (body !== domain.body) await store.commit([keepTrustBundle({ trust_domain, source: placeOf(source), body, fetched_at: now() })])
+    Object.assign(domain, { bundle, body, read_at: now() })
   }
 
   async function load(domain: Domain): Promise<void> {
-    const { source, trust_domain } = domain
+    const { source } = domain
     if ('file' in source) {
       const { mtimeNs, ino, size, mode } = statSync(source.file, { bigint: true })
       const stamp = [mtimeNs, ino, size].join()
       if (stamp === domain.stamp && domain.problem === null) return
       if (size > mostBytes) throw new Error(`it is larger than ${mostBytes / 1024} KiB`)
       if (mode & 0o002n) throw new Error('everybody on this machine can write it')
-      Object.assign(domain, { bundle: newer(domain, readFileSync(source.file, 'utf8')), stamp, read_at: now() })
+      await take(domain, readFileSync(source.file, 'utf8'))
+      domain.stamp = stamp
       return
     }
     // The operator named it, so it may be in the mesh.
     const ca = source.ca_file === undefined ? {} : { ca: readFileSync(source.ca_file, 'utf8') }
     const get = createGuardedFetch({ ...fetch, ...ca, allow: () => true, mostBytes })
-    const { body } = await get(source.https_web, { accept: 'application/json' })
-    const bundle = newer(domain, body)
-    if (body !== domain.stamp) await store.commit([keepTrustBundle({ trust_domain, source: source.https_web, body, fetched_at: now() })])
-    Object.assign(domain, { bundle, stamp: body, read_at: now() })
+    await take(domain, (await get(source.https_web, { accept: 'application/json' })).body)
   }
 
   async function look(domain: Domain): Promise<void> {

@@ -1,4 +1,4 @@
-/** The last good bundle of each SPIFFE trust domain that has an endpoint: so a restart needs nobody, and no older one is taken for newer. */
+/** The last good bundle of each SPIFFE trust domain: so a restart needs nobody, and no older one is taken for newer. */
 import type { Engine, Write } from './engine.ts'
 
 /** `source`: where it came from; one from elsewhere says nothing about what is there now. `fetched_at`: seconds. */

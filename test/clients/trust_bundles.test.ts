@@ -4,7 +4,7 @@ import { chmodSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import { ConfigError, toConfig } from '../../src/config.ts'
-import { asserted, jwtSpiffe, newPair, type Pair } from '../support/assertion.ts'
+import { asserted, jwkOf, jwtSpiffe, newPair, type Pair } from '../support/assertion.ts'
 import { eventually } from '../support/eventually.ts'
 import { type Started, start, temporaryDirectory } from '../support/start.ts'
 import { inParallel } from '../support/token_request.ts'
@@ -173,7 +173,71 @@ test('SPIFFE Bundle §4.1.1: a sequence that goes back is refused and reported, 
 
   td.answer = { body: bundleText([stolen], { spiffe_sequence: undefined }) }
   again.clock.advance({ seconds: 300 })
-  assert.equal(await statusWith(again, td, stolen), 200, 'SPIFFE Federation §4.2: without a sequence the latest counts')
+  assert.equal(await statusWith(again, td, stolen), 401, 'nor by a bundle that says none')
+  assert.match(String(stateOf(again)?.problem), /no spiffe_sequence, and the last one had 9007199254740993/)
+})
+
+test('SPIFFE Federation §4.2: of a trust domain that never said a sequence the latest bundle counts', async (t) => {
+  const td = await startTrustDomain(t, 'example.org')
+  const [old] = td.pairs
+  td.sequence = undefined
+  const started = await startWith(t, { 'example.org': td.source })
+  assert.equal(await statusWith(started, td), 200)
+  td.pairs = [newPair()]
+  started.clock.advance({ seconds: 300 })
+  assert.deepEqual([await statusWith(started, td), await statusWith(started, td, old)], [200, 401])
+  td.pairs = [old as Pair]
+  started.clock.advance({ seconds: 300 })
+  assert.equal(await statusWith(started, td, old), 200)
+})
+
+test('SPIFFE Bundle §4.1.1: the sequence is that of the bundle, whatever its keys say, and however the name is written', async (t) => {
+  const td = await startTrustDomain(t, 'example.org')
+  const [first = newPair()] = td.pairs
+  const text = (pair: Pair, sequence: unknown, inKey: unknown) =>
+    JSON.stringify({ keys: [{ ...jwkOf(pair, { use: 'jwt-svid' }), spiffe_sequence: inKey }], spiffe_sequence: sequence })
+  td.answer = { body: text(first, 20, 7) }
+  const started = await startWith(t, { 'example.org': td.source })
+  assert.deepEqual([await statusWith(started, td), stateOf(started)?.sequence], [200, '20'])
+  const next = newPair()
+  const bodies = {
+    'went back from 20 to 8': [text(next, 8, 999), text(next, 8, 999).replace(/"spiffe_sequence":8/, '"spiffe_\\u0073equence":8')],
+    'has no spiffe_sequence': [text(next, undefined, 999)],
+    'no SPIFFE bundle': [text(next, '999', 999), text(next, null, 999), text(next, 999.5, 999), text(next, {}, 999)],
+  }
+  for (const [says, all] of Object.entries(bodies))
+    for (const body of all) {
+      td.answer = { body }
+      started.clock.advance({ seconds: 300 })
+      assert.equal(await statusWith(started, td, next), 401, body)
+      assert.match(String(stateOf(started)?.problem), new RegExp(says), body)
+    }
+  td.answer = { body: text(next, 21, 1) }
+  started.clock.advance({ seconds: 300 })
+  assert.deepEqual([await statusWith(started, td, next), stateOf(started)?.sequence], [200, '21'])
+})
+
+test('SPIFFE Bundle §4.1.1: nor does a file go back while the daemon is down; one at another place begins anew', async (t) => {
+  const td = await startTrustDomain(t, 'example.org')
+  const [stolen] = td.pairs
+  const [file, other] = ['bundle.json', 'other.json'].map((name) => join(temporaryDirectory(t), name)) as [string, string]
+  const trust_domains: Record<string, Source> = { 'example.org': { file } }
+  const old = td.bundle()
+  td.rotate(newPair())
+  writeFileSync(file, td.bundle())
+  const first = await startWith(t, trust_domains)
+  assert.equal(await statusWith(first, td), 200)
+  writeFileSync(file, old)
+  writeFileSync(other, old)
+  const again = await first.restart()
+  assert.deepEqual([await statusWith(again, td, stolen), await statusWith(again, td)], [401, 200])
+  assert.match(String(stateOf(again)?.problem), /went back from 2 to 1/)
+  rmSync(file)
+  const without = await again.restart()
+  assert.deepEqual([await statusWith(without, td, stolen), await statusWith(without, td)], [401, 200], 'the last good one stays')
+  trust_domains['example.org'] = { file: other }
+  const moved = await without.restart()
+  assert.equal(await statusWith(moved, td, stolen), 200)
 })
 
 test('SPIFFE Bundle §4.1.1: a trust domain that was taken out of the configuration begins anew, with whatever sequence', async (t) => {
