@@ -4,7 +4,7 @@ import type { Deps } from '../deps.ts'
 import { OAuthError } from '../oauth/error.ts'
 import { optional, required } from '../oauth/parse.ts'
 import type { Principal } from '../oauth/principal.ts'
-import { type Denied, isIdentityScope } from '../policy/index.ts'
+import type { Denied } from '../policy/index.ts'
 import type { Authorization } from '../store/authorizations.ts'
 import { livesWhole } from '../tokens/ancestors.ts'
 import type { Acting } from '../tokens/exchanged.ts'
@@ -33,14 +33,15 @@ async function accessToken(deps: Deps, _client: Client, token: string): Promise<
   return { authorization, jti: claims.jti, scopes: claims.scope.split(' '), exp: claims.exp, may_act: claims.may_act?.sub ?? null }
 }
 
-/** An ID token is worth something in the hands of the client that it was issued to, and there it says what an authorization's identity scopes say. */
+/** An ID token is worth something in the hands of the client that it was issued to, and holds the identity scopes that it says. */
 async function idToken(deps: Deps, client: Client, token: string): Promise<SubjectToken | undefined> {
-  const claims = deps.jwts.open('JWT', token) as { iss: string; aud: string; exp: number; sid: string } | undefined
+  const claims = deps.jwts.open('JWT', token) as { iss: string; aud: string; exp: number; sid: string; scope?: string } | undefined
   const now = deps.now()
   if (!claims || claims.iss !== deps.config.issuer || claims.aud !== client.client_id || claims.exp <= now) return undefined
   const authorization = await deps.store.authorizations.find(claims.sid)
   if (authorization?.client_id !== client.client_id || !(await livesWhole(deps, authorization, now))) return undefined
-  return { authorization, jti: null, scopes: authorization.scopes.split(' ').filter(isIdentityScope), exp: claims.exp, may_act: null }
+  const scopes = (claims.scope ?? 'openid').split(' ') // one from before they said it
+  return { authorization, jti: null, scopes, exp: claims.exp, may_act: null }
 }
 
 /** What each type of `subject_token_type` is read by; a token that is not of the type that it is said to be is none (RFC 8693 §3). */

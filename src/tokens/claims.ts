@@ -51,6 +51,7 @@ export const supportedClaims = [
   'acr',
   'amr',
   'sid',
+  'scope',
   ...Object.values(byScope).flatMap(Object.keys),
 ]
 

@@ -5,7 +5,7 @@ import type { Claims } from '../keys/jwt.ts'
 import { acrOf } from '../oauth/authentication_context.ts'
 import type { Principal, UserPrincipal } from '../oauth/principal.ts'
 import { timed } from '../observe/trace.ts'
-import { evaluate, type Limits, type Resource } from '../policy/index.ts'
+import { evaluate, isIdentityScope, type Limits, type Resource } from '../policy/index.ts'
 import { type Authorization, authorizationLives } from '../store/authorizations.ts'
 import { clientUsed, isUseDue } from '../store/clients.ts'
 import type { Write } from '../store/engine.ts'
@@ -127,6 +127,8 @@ function idTokenClaims(
     sub: subjectOf(authorization),
     iat: now,
     sid: authorization.id,
+    // RFC 8693 §4.2. At a refresh it may be less than the authorization has, and an exchange must not take the one for the other.
+    scope: scopes.filter(isIdentityScope).join(' '),
     auth_time: authorization.auth_time,
     amr: authorization.amr.split(' '),
     acr: acrOf(authorization.amr),

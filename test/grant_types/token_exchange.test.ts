@@ -381,6 +381,32 @@ test('RFC 8693 §2.1: an ID token is a subject_token for the client that it was 
   clock.advance({ hours: 2 })
 })
 
+test('RFC 8693 §4.2: an ID token of a refresh for fewer scopes holds no more than those, whatever its sign-in has', async (t) => {
+  const portalEdge = { actors: ['client:grafana'], from: ['client:grafana'], scopes: { 'wiki:read': ['email'], 'wiki:write': ['openid'] } }
+  const started = await start(t, { policy: withGateway(() => {}, portalEdge) })
+  const { alice, ci } = started
+  const grafana = policyClient(started, 'grafana', 'http://localhost:3000/login/generic_oauth')
+  const tokens = await alice.signIn(grafana, { scope: 'openid email offline_access' })
+  const narrow = await ci.refresh(grafana, tokens, { scope: 'openid' })
+  const whole = await ci.refresh(grafana, narrow)
+  const ask = ({ id_token }: { id_token?: string }, scope: string) =>
+    exchange(ci, grafana, {
+      subject_token: String(id_token),
+      subject_token_type: tokenType('id_token'),
+      resource: wiki.resource,
+      ...(scope && { scope }),
+    })
+  assert.equal(claimsIn(String(narrow.id_token)).scope, 'openid')
+  for (const one of [tokens, whole]) {
+    assert.equal(claimsIn(String(one.id_token)).scope, 'openid email offline_access')
+    assert.equal((await ask(one, 'wiki:read')).status, 200)
+  }
+  assertRefused(await ask(narrow, 'wiki:read'), 'invalid_scope')
+  const less = await ask(narrow, '')
+  assert.equal(less.json().scope, 'wiki:write', less.text)
+  assert.equal((await atWiki(started, String(less.json().access_token))).active, true)
+})
+
 test('RFC 8693 §4.4: a resource whose tokens say who may act lets nobody else exchange them', async (t) => {
   const saying = (may_act: string) =>
     withGateway(({ resources }) => void Object.assign(resources['resource:gateway'] ?? {}, { may_act }), {
