@@ -1,7 +1,6 @@
 /** Restores a backup: verified whole, made ready beside the state, and swapped in at once. */
 import { randomBytes } from 'node:crypto'
 import {
-  chownSync,
   closeSync,
   createReadStream,
   existsSync,
@@ -20,7 +19,7 @@ import { loadKeys } from '../keys/keyset.ts'
 import { beginEpoch } from '../store/epoch.ts'
 import { lockState } from '../store/lock.ts'
 import { migrations } from '../store/migrations/index.ts'
-import { syncDirectory } from '../store/private_file.ts'
+import { giveAll, syncDirectory } from '../store/private_file.ts'
 import { damageOf, describeDatabase } from '../store/snapshot.ts'
 import { openSqlite } from '../store/sqlite.ts'
 import { timeName } from '../store/time_name.ts'
@@ -78,7 +77,7 @@ export async function restore(config: Config, { file, secret, replace, now }: Re
     const keys = join(prepared, 'keys')
     if (existsSync(keys)) loadKeys(keys)
     const { issuer, tailnet } = said ?? describeDatabase(database)
-    giveTo(state, prepared)
+    giveAll(prepared)
     syncAll(prepared)
     const hasKeys = existsSync(keys)
     commitSwap(state, `${timeName(now)}-${randomBytes(3).toString('hex')}`)
@@ -152,15 +151,6 @@ async function makeReady(database: string, now: number): Promise<void> {
     await engine.commit(beginEpoch(now))
   } finally {
     await engine.close()
-  }
-}
-
-/** Whoever runs this, the daemon's user must be able to read it: that is the owner of the state directory. */
-function giveTo(state: string, prepared: string): void {
-  const { uid, gid } = statSync(state)
-  for (const name of ['', ...readdirSync(prepared, { recursive: true, encoding: 'utf8' })]) {
-    const path = join(prepared, name)
-    if (statSync(path).uid !== uid) chownSync(path, uid, gid)
   }
 }
 

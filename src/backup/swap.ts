@@ -2,9 +2,9 @@
  * Puts a state that lies ready in the place of the one that is there. A crash at any moment leaves the old one or the new one: until the one rename of
  * `commitSwap` it is the old one; from then on it is the new one, for whoever opens the state next finishes what was begun.
  */
-import { existsSync, mkdirSync, readdirSync, renameSync, rmSync } from 'node:fs'
+import { existsSync, readdirSync, renameSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
-import { syncDirectory } from '../store/private_file.ts'
+import { makePrivateDirectory, syncDirectory } from '../store/private_file.ts'
 
 /** What a state is made of, and what moves with each part. In this order. */
 const parts: Readonly<Record<string, readonly string[]>> = {
@@ -39,7 +39,7 @@ export function finishSwap(state: string): string | null {
     // What is not there any more is in its place already.
     if (!existsSync(join(ready, name))) continue
     for (const one of old.filter((one) => existsSync(join(state, one)))) {
-      mkdirSync(replaced, { recursive: true, mode: 0o700 })
+      if (!existsSync(replaced)) makePrivateDirectory(replaced)
       move(state, replaced, one)
     }
     move(ready, state, name)

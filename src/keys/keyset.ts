@@ -1,9 +1,9 @@
 /** The signing keys as they lie on disk: files of mode 0600 (or systemd credentials), one private JWK each. Never rows, never logged. */
 import { createPrivateKey, createPublicKey, createSecretKey, type JsonWebKey, type KeyObject } from 'node:crypto'
-import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync, renameSync, rmSync, statSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { calculateJwkThumbprint, exportJWK, generateKeyPair } from 'jose'
-import { isUnfinished, syncDirectory, writePrivate } from '../store/private_file.ts'
+import { isUnfinished, makePrivateDirectory, syncDirectory, writePrivate } from '../store/private_file.ts'
 
 export const algorithms = ['ES256', 'RS256'] as const
 export type Algorithm = (typeof algorithms)[number]
@@ -43,7 +43,7 @@ type RandomBytes = (size: number) => Buffer
 export async function makeKeys(directory: string, now: number, randomBytes: RandomBytes): Promise<void> {
   const unfinished = `${directory}.unfinished`
   rmSync(unfinished, { recursive: true, force: true })
-  mkdirSync(unfinished, { recursive: true, mode: 0o700 })
+  makePrivateDirectory(unfinished)
   for (const alg of algorithms) writeSigningKey(unfinished, await makeSigningKey(alg, now))
   writeSuccession(unfinished, randomBytes)
   renameSync(unfinished, directory)
