@@ -63,7 +63,11 @@ export const configSchema = z.strictObject({
     .describe(
       'Where the database, the keys and the secrets are. Made with mode 0700 where it is missing; refused where others can enter it.',
     ),
-  runtime_directory: z.string().min(1).optional().describe('Where the control socket is. Without it: `state_directory`.'),
+  runtime_directory: z
+    .string()
+    .min(1)
+    .optional()
+    .describe('Where the control socket is; no two daemons may have the same one. Without it: `state_directory`.'),
   policy_file: z.string().min(1).describe('The policy file. See [policy.md](policy.md).'),
   policy_watch: z
     .boolean()

@@ -20,6 +20,19 @@ export const databaseBytes = ({ state_directory }: Pick<Config, 'state_directory
     0,
   )
 
+/** The header by which a command tells a daemon which state it is for. */
+export const stateHeader = 'meshidp-state'
+
+/** Which state this is, whatever path leads to it: its file system and inode; where this user cannot see it, its name. */
+export function stateIdentity({ state_directory }: Pick<Config, 'state_directory'>): string {
+  try {
+    const { dev, ino } = statSync(state_directory, { bigint: true })
+    return `${dev}:${ino}`
+  } catch {
+    return encodeURIComponent(state_directory)
+  }
+}
+
 /** Where the keys are: systemd credentials where they hold some, else the state directory. */
 export const keysDirectoryOf = (config: Config, credentials: string | undefined): string =>
   credentials !== undefined && holdsKeys(credentials) ? credentials : join(config.state_directory, 'keys')

@@ -8,7 +8,7 @@ import type { Config } from '../config.ts'
 import { systemClock } from '../daemon.ts'
 import { OAuthError } from '../oauth/error.ts'
 import { createIdentifiers } from '../oauth/identifier.ts'
-import { openState } from '../state.ts'
+import { openState, stateHeader, stateIdentity } from '../state.ts'
 import { StateInUse } from '../store/refused.ts'
 import type { Terminal } from './command.ts'
 
@@ -46,7 +46,7 @@ export async function ask(
     const { statusCode, body } = await client.request({
       method: 'POST',
       path: `/${name}`,
-      headers: { 'content-type': 'application/json' },
+      headers: { 'content-type': 'application/json', [stateHeader]: stateIdentity(config) },
       body: JSON.stringify(input),
     })
     const answer = (await body.json()) as Record<string, unknown>

@@ -1,9 +1,7 @@
 /** Where the application listens: only where the mesh (or this very machine) can reach it, never on the wildcard address. */
-import { chmodSync, chownSync, existsSync, readFileSync, rmSync, statSync } from 'node:fs'
 import type { Server as HttpServer, RequestListener, ServerResponse } from 'node:http'
 import type { Server as HttpsServer } from 'node:https'
-import { type ListenOptions, Server as NetServer, type Socket } from 'node:net'
-import { dirname } from 'node:path'
+import type { ListenOptions, Socket } from 'node:net'
 import { performance } from 'node:perf_hooks'
 import type { FastifyInstance } from 'fastify'
 import { type Config, ConfigError, type LiveConfig } from '../config.ts'
@@ -11,11 +9,13 @@ import type { Log } from '../deps.ts'
 import type { Identity, MeshStatus } from '../identity/identity.ts'
 import { http, https } from '../node_http.ts'
 import type { Certificates } from '../tls/held.ts'
+import { cannotListen } from './cannot_listen.ts'
 import { canonicalAddress } from './canonical_address.ts'
 import type { Gate } from './gate.ts'
 import { createRateLimit, type Rate } from './rate_limit.ts'
 import { serveCommand } from './serve_command.ts'
 import { handshakeTimeout, secureOptions } from './tls.ts'
+import { endListening, onSocket } from './unix_socket.ts'
 
 export type Listeners = {
   /** What is listened on now, for people. */
@@ -159,7 +159,7 @@ export async function listen(
         const more = place.path === undefined ? '' : `, to which tailscaled forwards after: ${serveCommand(config)}`
         log.info({ address: name }, `listening on ${name}${more}`)
       } catch (cause) {
-        if ((cause as NodeJS.ErrnoException).code !== 'EADDRNOTAVAIL') throw inWords(cause as NodeJS.ErrnoException, name)
+        if ((cause as NodeJS.ErrnoException).code !== 'EADDRNOTAVAIL') throw cannotListen(cause as NodeJS.ErrnoException, name)
         if (!awaited.has(name)) log.warn({ address: name }, `${name} is not an address of this machine yet; trying until it is`)
         awaited.add(name)
       }
@@ -240,7 +240,8 @@ function opened(server: HttpServer, place: Place | { fd: number }): Promise<void
         resolve()
       })
     })
-  return !('path' in place) || place.path === undefined ? listening() : onSocket(place.path, listening, place.group)
+  if (!('path' in place) || place.path === undefined) return listening()
+  return onSocket(server, { path: place.path, key: 'listen.socket', group: place.group }, listening)
 }
 
 /** Whether a connection came in where this node may be reached: at one of its own mesh addresses, on loopback where that is asked for, or by a unix socket. */
@@ -260,37 +261,11 @@ function unheardOf(config: Config, { strategy, addresses, running }: MeshStatus,
   return `Nobody listens on ${missing.join(', ')}, where this node can be reached now. Run: meshidp service install; systemctl restart meshidp.socket meshidp.service`
 }
 
-/** The number of a group, as /etc/group has it. Throws ConfigError. */
-function groupId(group: string): number {
-  if (/^\d+$/.test(group)) return Number(group)
-  const [, id] = new RegExp(`^${group}:[^:]*:(\\d+):`, 'm').exec(readFileSync('/etc/group', 'utf8')) ?? []
-  if (id === undefined) throw new ConfigError(`"listen.socket_group" is ${group}, and this machine has no such group.`)
-  return Number(id)
-}
-
-/**
- * Listens (`listening`) on a unix socket that nobody but this user, and `group` where there is one, can open. One that a killed daemon left behind is replaced: the state's lock is ours by
- * now, so nobody listens there. Throws ConfigError.
- */
-export async function onSocket(path: string, listening: () => Promise<unknown>, group?: string): Promise<void> {
-  try {
-    if (statSync(path, { throwIfNoEntry: false })?.isSocket()) rmSync(path)
-    await listening()
-    chmodSync(path, 0o600)
-    if (group !== undefined) {
-      chownSync(path, -1, groupId(group))
-      chmodSync(path, 0o660)
-    }
-  } catch (cause) {
-    throw inWords(cause as NodeJS.ErrnoException, path, socketSentences)
-  }
-}
-
 /** Listens (`listening`) on `HOST:PORT`. Throws ConfigError. */
 export async function onPlace(place: string, listening: (host: string, port: number) => Promise<unknown>): Promise<void> {
   const [, host = '', port = ''] = /^\[?(.*?)\]?:(\d+)$/.exec(place) ?? []
   await listening(host, Number(port)).catch((cause: NodeJS.ErrnoException) => {
-    throw inWords(cause, place)
+    throw cannotListen(cause, place)
   })
 }
 
@@ -308,35 +283,10 @@ function closeGracefully(server: HttpServer, linger = 0): Promise<void> {
       if (performance.now() - began >= linger) server.closeIdleConnections()
     }, stopping.every)
     const end = setTimeout(() => server.closeAllConnections(), stopping.patience)
-    // That of an HTTP server would close idle connections at once.
-    NetServer.prototype.close.call(server, () => {
+    endListening(server, () => {
       clearInterval(sweep)
       clearTimeout(end)
       resolve()
     })
   })
 }
-
-type Sentences = ReadonlyMap<string, (name: string) => string>
-
-const sentences: Sentences = new Map([
-  ['EADDRINUSE', (name) => `${name} is in use by another program. Stop that one, or choose another port.`],
-  ['EACCES', (name) => `This user may not listen on ${name}. Choose a port above 1023, or give the service CAP_NET_BIND_SERVICE.`],
-])
-
-const socketSentences: Sentences = new Map([
-  ['EADDRINUSE', (path) => `${path} is there already, and is no socket. Move it away.`],
-  [
-    'EACCES', // also where the folder is missing: libuv says the one for the other (uv_pipe_bind)
-    (path) =>
-      existsSync(dirname(path))
-        ? `This user may not make the socket ${path}. Give its folder to this user, or choose another one.`
-        : `The socket ${path} cannot be made: there is no folder ${dirname(path)} that this user could see. Make it, for this user alone, or choose another one.`,
-  ],
-  ['EINVAL', (path) => `The path ${path} is too long for a unix socket, which takes 107 bytes. Choose a shorter folder.`],
-])
-
-const inWords = (cause: NodeJS.ErrnoException, name: string, words: Sentences = sentences) =>
-  cause instanceof ConfigError
-    ? cause
-    : new ConfigError(words.get(cause.code ?? '')?.(name) ?? `Cannot listen on ${name}: ${cause.message}`, { cause })

@@ -2,8 +2,9 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Deps } from '../deps.ts'
 import { http } from '../node_http.ts'
-import { onPlace, onSocket } from './listeners.ts'
+import { onPlace } from './listeners.ts'
 import { metricsHeaders } from './metrics_text.ts'
+import { endListening, onSocket } from './unix_socket.ts'
 
 /** No name of a stranger may lead a browser here (DNS rebinding). */
 const isOwnName = ({ headers: { host = '' } }: IncomingMessage) => /^(?:localhost|127(?:\.\d{1,3}){3}|\[::1\])(?::\d+)?$/.test(host)
@@ -37,13 +38,13 @@ export async function listenForMetrics(
       })
       listen()
     })
-  if (isPath) await onSocket(place, () => listening(() => server.listen({ path: place })))
+  if (isPath) await onSocket(server, { path: place, key: 'metrics.listen' }, () => listening(() => server.listen({ path: place })))
   else await onPlace(place, (host, port) => listening(() => server.listen({ host, port })))
   log.info({ address: place }, `metrics at ${place}`)
   return {
     close: () =>
       new Promise((resolve) => {
-        server.close(() => resolve())
+        endListening(server, resolve)
         server.closeAllConnections()
       }),
   }

@@ -1,0 +1,98 @@
+/** Sockets that two programs were given: neither takes that of the other. */
+import assert from 'node:assert/strict'
+import { once } from 'node:events'
+import { rmSync, statSync } from 'node:fs'
+import { createConnection, createServer } from 'node:net'
+import { join } from 'node:path'
+import { text } from 'node:stream/consumers'
+import { suite, type TestContext, test } from 'node:test'
+import type { ConfigInput } from '../../src/config.ts'
+import { install, meshidp } from '../support/program.ts'
+import { temporaryDirectory } from '../support/start.ts'
+
+/** Two installations with the same directory for the control socket. */
+async function neighbours(t: TestContext) {
+  const runtime_directory = temporaryDirectory(t)
+  const [one, other] = await Promise.all([install(t, { config: { runtime_directory } }), install(t, { config: { runtime_directory } })])
+  return { one, other, socket: join(runtime_directory, 'control.sock') }
+}
+
+/** A start that is refused; one that is not ends all the same. */
+async function refusedStart(t: TestContext, configFile: string) {
+  const running = meshidp(t, ['serve', '--config', configFile])
+  return Promise.race([running.ended, running.says(/"msg":"meshidp serves /).then(() => running.end())])
+}
+
+suite('sockets that two programs were given', { concurrency: true }, () => {
+  test('a second daemon on one runtime directory is refused in one line, which names the key, and commands go on to the first', async (t) => {
+    const { one, other, socket } = await neighbours(t)
+    await one.serve()
+    const before = statSync(socket).ino
+    const { code, stderr } = await refusedStart(t, other.configFile)
+    assert.equal(stderr, `meshidp: Another program listens on ${socket}. Stop that one, or give this daemon another "runtime_directory".\n`)
+    assert.equal(code, 1)
+    assert.equal(statSync(socket).ino, before)
+    assert.equal((await one.run('status')).code, 0)
+  })
+
+  test('a command for one state that reaches the daemon of another is refused, and nothing is done', async (t) => {
+    const { one, other, socket } = await neighbours(t)
+    await one.serve()
+    rmSync(socket)
+    await other.serve()
+    const keys = await other.run('keys', 'list')
+    for (const command of [['keys', 'retire', 'succession'], ['keys', 'list'], ['status']]) {
+      const { code, stdout, stderr } = await one.run(...command)
+      assert.deepEqual([code, stdout], [1, ''])
+      assert.match(
+        stderr,
+        /^meshidp: The daemon behind this control socket keeps its state in .*\/state, and the command was for another one\./,
+      )
+      assert.ok(stderr.includes(join(other.directory, 'state')), stderr)
+    }
+    assert.equal((await other.run('keys', 'list')).stdout, keys.stdout)
+  })
+
+  test('a daemon that stops leaves the control socket that another one has made in the place of its own', async (t) => {
+    const { one, other, socket } = await neighbours(t)
+    const first = await one.serve()
+    rmSync(socket)
+    await other.serve()
+    const before = statSync(socket).ino
+    assert.equal((await first.end()).code, 0)
+    assert.equal(statSync(socket).ino, before)
+    assert.equal((await other.run('status')).code, 0)
+  })
+
+  const placed: Record<string, (path: string) => Partial<ConfigInput>> = {
+    'metrics.listen': (listen) => ({ metrics: { listen } }),
+    'listen.socket': (socket) => ({ mesh: { identity: 'serve' }, development: false, listen: { socket } }),
+  }
+  for (const [key, configured] of Object.entries(placed)) {
+    test(`the socket of another program as "${key}": refused, and that program goes on`, async (t) => {
+      const path = join(temporaryDirectory(t), 'other.sock')
+      const theirs = createServer((connection) => connection.on('error', () => undefined).end('theirs'))
+      await new Promise<void>((done) => theirs.listen(path, done))
+      t.after(() => theirs.close())
+      const { configFile } = await install(t, { config: configured(path) })
+      const { code, stderr } = await refusedStart(t, configFile)
+      assert.equal(stderr, `meshidp: Another program listens on ${path}. Stop that one, or give this daemon another "${key}".\n`)
+      assert.equal(code, 1)
+      assert.equal(await text(createConnection(path)), 'theirs')
+    })
+
+    test(`a socket that a killed daemon left behind as "${key}" is replaced`, async (t) => {
+      const path = join(temporaryDirectory(t), 'own.sock')
+      const installation = await install(t, { config: configured(path) })
+      const first = await installation.serve()
+      await first.end('SIGKILL')
+      assert.ok(statSync(path).isSocket(), 'it was left behind')
+      const second = await installation.serve()
+      const connection = createConnection(path)
+      await once(connection, 'connect')
+      connection.destroy()
+      await second.end()
+      assert.equal(statSync(path, { throwIfNoEntry: false }), undefined, 'it is removed at the end')
+    })
+  }
+})
