@@ -2,7 +2,7 @@
 import { createPrivateKey, createPublicKey, type JsonWebKey, type KeyObject, sign, verify } from 'node:crypto'
 import { calculateJwkThumbprint } from 'jose'
 import { OAuthError } from '../oauth/error.ts'
-import { type Algorithm, unfitFor } from './keyset.ts'
+import { type Algorithm, successionName, unfitFor } from './keyset.ts'
 
 /** The algorithm of each type of key. */
 const algorithmOf = new Map<string | undefined, Algorithm>([
@@ -29,10 +29,19 @@ export async function readPrivateKey(text: string): Promise<{ kid: string; alg: 
   const probe = Buffer.from('meshidp')
   if (!verify('sha256', probe, createPublicKey(privateKey), sign('sha256', probe, privateKey)))
     throw refuse('its public half is of another key')
-  const kid = jwk.kid ?? (await calculateJwkThumbprint(createPublicKey(privateKey).export({ format: 'jwk' }) as JsonWebKey))
-  if (typeof kid !== 'string' || !/^[\w-]{1,100}$/.test(kid))
-    throw refuse('its "kid" must be letters, digits, "-" and "_", 100 at the most')
-  return { kid, alg, privateKey }
+  return { kid: jwk.kid === undefined ? await nameOf(privateKey) : fitName(jwk.kid), alg, privateKey }
+}
+
+/** RFC 7638: its thumbprint; what a command line would take for an option begins with "_". */
+const nameOf = async (privateKey: KeyObject): Promise<string> =>
+  (await calculateJwkThumbprint(createPublicKey(privateKey).export({ format: 'jwk' }) as JsonWebKey)).replace(/^-/, '_')
+
+/** A name that `meshidp keys` can be told, and that is one key's. */
+function fitName(kid: unknown): string {
+  if (typeof kid !== 'string' || !/^\w[\w-]{0,99}$/.test(kid))
+    throw refuse('its "kid" must be letters, digits, "-" and "_", 100 at the most, and not begin with "-"')
+  if (kid === successionName) throw refuse(`its "kid" must not be "${successionName}": the key of the refresh tokens is called that`)
+  return kid
 }
 
 function parse(text: string): Record<string, unknown> {

@@ -12,6 +12,7 @@ import {
   removeUnfinished,
   type SigningKey,
   signingKeyOf,
+  successionName,
   writeSigningKey,
   writeSuccession,
 } from './keyset.ts'
@@ -64,7 +65,6 @@ export type KeyringOptions = {
 /** How long it must be time for something before `tend` does it: a clock that is wrong for a while costs no key. Seconds. */
 const sure = 3600
 
-const successionName = 'succession'
 const publicMembers = ['kty', 'crv', 'x', 'y', 'n', 'e'] as const
 
 /** Reads the keys of `directory`, and keeps them. Throws KeyError. */
@@ -82,9 +82,18 @@ export function createKeyring(directory: string, { now, randomBytes, schedule, f
   }
 
   const of = (alg: Algorithm) => set.signing.filter((key) => key.alg === alg)
-  const waiting = (alg: Algorithm) => of(alg).find(({ signs_from }) => signs_from > now())
   const signing = (alg: Algorithm) => signerOf(of(alg), now()) as SigningKey
+  /** Never the one that signs, also where that was dated by a clock that was ahead. */
+  const waiting = (alg: Algorithm) => of(alg).find((key) => key.signs_from > now() && key !== signing(alg))
   const begin = (alg: Algorithm, at: number) => Math.max(at, signing(alg).signs_from + 1)
+
+  /** A key that signs although its time has not come was dated by a clock that was ahead: it signs from now on, so that others can follow it. */
+  function dateRight(alg: Algorithm): void {
+    const signer = signing(alg)
+    if (signer.signs_from <= now()) return
+    writeSigningKey(directory, { ...signer, signs_from: now() })
+    load()
+  }
 
   /** One change at a time; what is in force afterwards is what lies on disk. Throws OAuthError where it cannot be written. */
   function changed<T>(change: () => Promise<T>): Promise<T> {
@@ -95,6 +104,7 @@ export function createKeyring(directory: string, { now, randomBytes, schedule, f
           `The keys are in ${directory}, which systemd fills. Change its credentials, and restart the daemon.`,
         )
       try {
+        for (const alg of algorithms) dateRight(alg)
         return await change()
       } catch (error) {
         const { syscall, message } = error as NodeJS.ErrnoException
@@ -190,11 +200,13 @@ export function createKeyring(directory: string, { now, randomBytes, schedule, f
             await changed(async () => removeSigningKey(directory, key))
             done.removed.push(key.kid)
           }
+        const { signs_from } = signing(alg)
+        if (isSure(`${alg} is dated right`, signs_from > now(), uptime)) await changed(async () => undefined)
         const { rotate_every, publish_ahead } = schedule
-        const next = signing(alg).signs_from + rotate_every
-        const due = rotate_every > 0 && !waiting(alg) && next - publish_ahead <= now()
-        if (isSure(`${alg} rotates`, due, uptime))
-          done.made.push(await changed(() => succeed(alg, begin(alg, Math.max(next, now() + publish_ahead)))))
+        const next = Math.max(signs_from + rotate_every, now() + publish_ahead)
+        // One that waits for longer than any would was dated by a clock that was ahead, and is brought forward.
+        const due = rotate_every > 0 && (waiting(alg)?.signs_from ?? Infinity) > next && signs_from + rotate_every - publish_ahead <= now()
+        if (isSure(`${alg} rotates`, due, uptime)) done.made.push(await changed(() => succeed(alg, begin(alg, next))))
       }
       return done
     },

@@ -33,6 +33,8 @@ export class KeyError extends Error {
 
 const keyFile = /^signing-.*\.jwk\.json$/
 export const successionFile = 'succession.key'
+/** What the key of the refresh tokens is called among the others; none of them may have this name. */
+export const successionName = 'succession'
 
 type RandomBytes = (size: number) => Buffer
 

@@ -3,7 +3,7 @@ import { createPrivateKey, generateKeyPairSync, type KeyObject } from 'node:cryp
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
-import { createLocalJWKSet, decodeProtectedHeader, type JSONWebKeySet, jwtVerify } from 'jose'
+import { calculateJwkThumbprint, createLocalJWKSet, decodeProtectedHeader, type JSONWebKeySet, type JWK, jwtVerify } from 'jose'
 import { ask } from '../../src/cli/ask.ts'
 import type { ShownKey } from '../../src/keys/keyring.ts'
 import { afterlife } from '../../src/keys/rotation.ts'
@@ -170,6 +170,8 @@ test('RFC 8725 §3.2, §3.5: a key that was made elsewhere is taken as a JWK or 
     ['of two halves', JSON.stringify({ ...jwk, x: other.x, y: other.y }), /must be a private key|public half/],
     ['without its private half', JSON.stringify({ ...jwk, d: undefined }), /must be a private key/],
     ['whose name leads elsewhere', JSON.stringify({ ...jwk, kid: '../../x' }), /its "kid" must be letters/],
+    ['whose name is an option', JSON.stringify({ ...jwk, kid: '-x' }), /its "kid" must be letters.* not begin with "-"/],
+    ['whose name is that of another', JSON.stringify({ ...jwk, kid: 'succession' }), /its "kid" must not be "succession"/],
     ['that is cut off', JSON.stringify(jwk).slice(0, 60), /not valid JSON/],
     ['that is a text', 'hello', /must be a private key/],
   ]
@@ -247,4 +249,76 @@ test('keys rotate by themselves when it is time; a clock that is wrong for a whi
   await tend(13 * anHour)
   assert.equal((await tend(14 * anHour)).removed.length, 2)
   assert.equal(await count(), 2)
+})
+
+test('keys that were made by a clock that was ahead sign, are replaced and retired like others when it is set right [threats 490, 500]', async (t) => {
+  const started = await start(t, { config: { keys: { rotate_every: 90 * ahead, publish_ahead: ahead } } })
+  const { clock } = started
+  const [born = ''] = (await states(started))[0] ?? []
+  const now = async () => (await states(started)).filter(([, state]) => state === 'signing').map(([kid]) => kid)
+  clock.advance({ days: -400 })
+  const early = await started.restart()
+  assert.deepEqual(await states(early), [[born, 'signing']])
+
+  await keys(early, 'rotate', { now: true })
+  clock.advance({ seconds: 1 })
+  const [second = ''] = await now()
+  assert.notEqual(second, born)
+  assert.equal(kidOf((await signIn(early)).access_token), second)
+  const again = await early.restart()
+  await keys(again, 'retire', { kid: born })
+  assert.deepEqual(await states(again), [[second, 'signing']])
+})
+
+test('the only key, made by a clock that was ahead, is retired: another one is on disk, signs, and is there at the next start [threats 490, 500]', async (t) => {
+  const started = await start(t)
+  const { clock } = started
+  await keys(started, 'rotate')
+  const kids = (await states(started)).map(([kid]) => kid)
+  clock.advance({ days: -400 })
+  for (const kid of kids) await keys(started, 'retire', { kid })
+  const left = await states(started)
+  assert.deepEqual([left.length, kids.includes(left[0]?.[0] ?? '')], [1, false])
+  clock.advance({ seconds: 2 })
+  const again = await started.restart()
+  assert.deepEqual(await states(again), left)
+  assert.equal(kidOf((await signIn(again)).access_token), left[0]?.[0])
+})
+
+test('keys of a clock that was ahead rotate by themselves as if they had been made when it was set right [threats 490]', async (t) => {
+  const started = await start(t)
+  const { clock, daemon } = started
+  const { tend } = daemon.deps.keys
+  const [born = ''] = (await states(started))[0] ?? []
+  await keys(started, 'rotate')
+  clock.advance({ days: -400 })
+  let uptime = 0
+  async function hourLater() {
+    uptime += anHour
+    return tend(uptime)
+  }
+  for (let hours = 0; hours < 3; hours++) assert.deepEqual(await hourLater(), { made: [], removed: [] })
+  clock.advance({ days: 89 })
+  await hourLater()
+  assert.equal((await hourLater()).made.length, 2)
+  clock.advance({ days: 2 })
+  assert.deepEqual(
+    (await states(started)).map(([kid, state]) => [kid === born, state]),
+    [
+      [true, 'retiring'],
+      [false, 'signing'],
+    ],
+  )
+})
+
+test('RFC 7638: a key without a name is called by its thumbprint, but never so that a command line takes it for an option', async (t) => {
+  const started = await start(t)
+  for (;;) {
+    const key = generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey
+    const thumbprint = await calculateJwkThumbprint(key.export({ format: 'jwk' }) as JWK)
+    if (!thumbprint.startsWith('-')) continue
+    await keys(started, 'import', { text: pem(key) })
+    assert.ok((await published(started)).includes(`_${thumbprint.slice(1)}`))
+    return
+  }
 })
