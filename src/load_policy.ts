@@ -1,12 +1,12 @@
 /** From the policy file to the policy in force: read, compile, run its tests, find the secrets that it names. */
 import { closeSync, constants, fstatSync, openSync, readFileSync, readSync, statSync } from 'node:fs'
-import { userInfo } from 'node:os'
 import { join } from 'node:path'
 import type { Config } from './config.ts'
 import type { ActivePolicy } from './deps.ts'
 import { withoutSlash } from './oauth/resource.ts'
 import { digest } from './oauth/secret.ts'
 import { compile, expiryWarnings, type Problem, runTests } from './policy/index.ts'
+import { thisUser } from './this_user.ts'
 
 /** The policy cannot come into force; the message says why, position by position. */
 export class PolicyError extends Error {
@@ -84,7 +84,7 @@ function contents(fd: number): string {
 /** Who else than the daemon's user and root may write the file, in a sentence; null for nobody. */
 export function writableBy(file: string): string | null {
   const { uid, mode } = statSync(file, { throwIfNoEntry: false }) ?? { uid: 0, mode: 0 }
-  if (uid !== 0 && uid !== userInfo().uid)
+  if (uid !== 0 && uid !== thisUser().uid)
     return `The policy file ${file} belongs to another user (uid ${uid}), who so decides what is allowed.`
   return mode & 0o020 ? `The group of the policy file ${file} can write it, and so decides what is allowed.` : null
 }

@@ -1,11 +1,11 @@
 /** Checks of what is kept: the state directory, its disk, the database and the keys. */
 import { accessSync, constants, existsSync, statfsSync, statSync } from 'node:fs'
-import { userInfo } from 'node:os'
 import { join } from 'node:path'
 import { holdsKeys, loadKeys } from '../keys/keyset.ts'
 import { keysDirectoryOf } from '../state.ts'
 import { type Examined, examine } from '../store/examine.ts'
 import { migrations } from '../store/migrations/index.ts'
+import { thisUser } from '../this_user.ts'
 import { type Check, type Finding, fault, type Subject, skipped, warning, well } from './check.ts'
 
 const aDay = 86_400
@@ -36,7 +36,7 @@ const there =
     try {
       accessSync(directory, constants.R_OK | constants.X_OK)
     } catch {
-      return fault(`${userInfo().username} may not enter ${directory}.`, 'Run the doctor as the user that the daemon runs as.')
+      return fault(`${thisUser().name} may not enter ${directory}.`, 'Run the doctor as the user that the daemon runs as.')
     }
     return look(directory, subject)
   }
@@ -74,11 +74,11 @@ export const stateChecks: readonly Check[] = [
       const { mode, uid } = statSync(directory)
       if (mode & 0o077)
         return fault(`${directory} can be entered by others (mode ${(mode & 0o777).toString(8)}).`, `Run: chmod 700 ${directory}`)
-      const me = userInfo()
+  const me = thisUser()
       return uid === me.uid
-        ? well(`${directory}, of ${me.username} alone.`)
+        ? well(`${directory}, of ${me.name} alone.`)
         : warning(
-            `${directory} belongs to user ${uid}, and this is ${me.username} (${me.uid}).`,
+            `${directory} belongs to user ${uid}, and this is ${me.name} (${me.uid}).`,
             'Run the doctor as the user that the daemon runs as: what it finds is true of this user only.',
           )
     }),

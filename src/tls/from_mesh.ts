@@ -1,10 +1,9 @@
 /** The certificate that tailscaled gets for the name of this node, and keeps (LocalAPI, `cert`). It is in memory here, and on no disk of ours. */
-import { statSync } from 'node:fs'
-import { userInfo } from 'node:os'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Log } from '../deps.ts'
 import { type LocalApi, LocalApiFault } from '../identity/local_api.ts'
 import { startRounds } from '../rounds.ts'
+import { thisUser } from '../this_user.ts'
 import { type Certificate, CertificateError, readCertificate, splitPem } from './certificate.ts'
 import { type Certificates, holdCertificate } from './held.ts'
 
@@ -113,7 +112,7 @@ const orFiles = 'or name one of your own in "listen.tls_certificate_file" and "l
 
 async function refusal(api: LocalApi, name: string, status: number, text: string): Promise<CertificateError> {
   if (status === 403)
-    return new CertificateError(`tailscaled gives the certificate of ${name} to root only.`, { ...permit(userName()), lasting: true })
+    return new CertificateError(`tailscaled gives the certificate of ${name} to root only.`, { ...permit(thisUser().name), lasting: true })
   if (status === 404)
     return new CertificateError('This tailscaled gets no certificates.', { remedy: `Install one that does, ${orFiles}.`, lasting: true })
   const { BackendState, CertDomains } = await api.status({ peers: false })
@@ -139,12 +138,3 @@ export const httpsIsOff = () =>
 export const permit = (user: string) => ({
   remedy: `Let ${user} have it: echo TS_PERMIT_CERT_UID=${user} | sudo tee -a /etc/default/tailscaled; sudo systemctl restart tailscaled`,
 })
-
-/** Of this process; its number where it has no name, as in a container. */
-function userName(): string {
-  try {
-    return userInfo().username
-  } catch {
-    return String(statSync('/proc/self').uid)
-  }
-}

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { spawnSync } from 'node:child_process'
 import { chmodSync, mkdtempSync, readdirSync, readFileSync, rmSync, utimesSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
@@ -9,7 +10,7 @@ import type { DaemonStatus } from '../../src/doctor/check.ts'
 import { areas, type Examination, examinations, type Patient, signInAgainstItself } from '../../src/doctor/index.ts'
 import { selfSigned } from '../support/certificate.ts'
 import { startLocalApi } from '../support/local_api.ts'
-import { install } from '../support/program.ts'
+import { install, meshidp } from '../support/program.ts'
 import { freePort, type Started, start, temporaryDirectory } from '../support/start.ts'
 
 const tables =
@@ -307,4 +308,18 @@ suite('the doctor', { concurrency: true }, () => {
     const ids = [...areas.values()].flat().map(({ id }) => id)
     assert.equal(new Set(ids).size, ids.length)
   })
+})
+
+const nameless = ['unshare', '--map-user=54321']
+const noNamespace = spawnSync(nameless[0] as string, [...nameless.slice(1), 'true']).status !== 0 && 'no user namespaces here'
+
+test('a user who is nobody in /etc/passwd, as in a container, serves and is ready; the doctor calls them by their number', {
+  skip: noNamespace,
+}, async (t) => {
+  const installation = await install(t)
+  await installation.serve({ under: nameless })
+  const readiness = await installation.at('127.0.0.2').send('/readyz')
+  assert.deepEqual([readiness.status, readiness.json().doctor], [200, undefined], readiness.text)
+  const { stdout } = await meshidp(t, ['doctor', '--config', installation.configFile], { under: nameless }).ended
+  assert.match(stdout, /state, of 54321 alone\./)
 })

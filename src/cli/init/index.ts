@@ -1,7 +1,7 @@
 /** `meshidp init`: from a machine in a mesh to an installation that can be started. What is there already is left as it is. */
 import { existsSync } from 'node:fs'
-import { userInfo } from 'node:os'
 import { nameOf } from '../../identity/answers.ts'
+import { thisUser } from '../../this_user.ts'
 import type { Command, Terminal, Values } from '../command.ts'
 import { configOption, defaultConfigFile } from '../config_file.ts'
 import { doctor } from '../doctor.ts'
@@ -48,7 +48,7 @@ async function run(terminal: Terminal, values: Values): Promise<number> {
   const { file, config, status } = plan
   const dry = values['dry-run'] === true
   // The service reads the usual configuration, and runs as a user of its own.
-  const asService = file === defaultConfigFile && userInfo().uid === 0 && hasSystemd()
+  const asService = file === defaultConfigFile && thisUser().uid === 0 && hasSystemd()
   terminal.write(findings(plan))
   await carryOut(plan, terminal, dry)
   terminal.write('\n')
