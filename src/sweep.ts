@@ -1,7 +1,8 @@
 /**
  * People who are gone from the mesh: their authorizations are suspended within a minute, and end after `removal_grace`. The table of those who are
- * there is compared with the table of those who are remembered; nobody is asked for one by one but who is missing and seems to be back.
+ * there is compared with the table of those who are remembered; nobody is asked for one by one but who is missing and seems to be back, or is about to end.
  */
+import { performance } from 'node:perf_hooks'
 import { setImmediate as breathe } from 'node:timers/promises'
 import { sweptRow } from './decide.ts'
 import type { ActivePolicy, Deps } from './deps.ts'
@@ -11,7 +12,7 @@ import { Unavailable } from './oauth/error.ts'
 import { type Rounds, startRounds } from './rounds.ts'
 import {
   type Authorization,
-  endAuthorization,
+  endLongGone,
   isLive,
   personFound,
   personMissing,
@@ -27,24 +28,20 @@ const peopleAStep = 100
 /** What a round needs: the mesh, the policy and the time, of one moment. */
 type Round = { deps: Deps; policy: ActivePolicy; present: Present; now: number }
 
-const roundOf = async (deps: Deps): Promise<Round> => ({
-  deps,
-  policy: deps.policy(),
-  present: await deps.identity.present(),
-  now: deps.now(),
-})
-
 /**
  * One round: who is not in the mesh is noted, who was noted 30 s ago or more is suspended, who is back is healed. Resolves with the time (seconds) at
  * which looking again is worth while even if the mesh says nothing; null for never. Throws `Unavailable` while the mesh is dark: then nobody is gone.
  */
 export async function sweep(deps: Deps): Promise<number | null> {
-  const round = await roundOf(deps)
+  const round = { deps, policy: deps.policy(), present: await deps.identity.present(), now: deps.now() }
   await noteMissing(round)
   const unsure = await settleMissing(round)
   const times = [unsure, round.present.next_expiry].filter((time) => time !== null)
   return times.length === 0 ? null : Math.min(...times)
 }
+
+/** Since when somebody is missing is of no use where it lies ahead: it was noted by a clock that was set back since. */
+const isNoted = ({ missing_since }: Authorization, now: number) => missing_since !== null && missing_since <= now
 
 /** Notes who is remembered and not there, person by person; and machine by machine for what is bound to one. */
 async function noteMissing({ deps, present, now }: Round): Promise<void> {
@@ -60,7 +57,7 @@ async function noteMissing({ deps, present, now }: Round): Promise<void> {
   async function lookAtAllOf(user_id: string): Promise<void> {
     const next = (after: string) => authorizations.ofPerson(user_id, after, rowsAStep)
     for (let rows = await next(''); rows.length > 0; rows = rows.length < rowsAStep ? [] : await next(lastOf(rows))) {
-      const missing = rows.filter((row) => row.missing_since === null && isLive(row, now) && !present.has(row))
+      const missing = rows.filter((row) => !isNoted(row, now) && isLive(row, now) && !present.has(row))
       found.push(...missing.map(({ id }) => id))
       await note(rowsAStep)
     }
@@ -91,7 +88,8 @@ async function settleMissing({ deps, policy, present, now }: Round): Promise<num
     if (present.has(authorization) && (await deps.identity.stillThere(authorization)).there) {
       const sentence = `${login} is back in the mesh, so this sign-in goes on.`
       const audit = suspended_at === null ? [] : [await sweptRow(deps, policy, authorization, 'allowed', sentence)]
-      return commitUnlessOvertaken(deps, [personFound(id), ...audit])
+      await commitUnlessOvertaken(deps, [personFound(id), ...audit])
+      return
     }
     if (suspended_at !== null) return
     if (missing_since > now - sureAfter) {
@@ -99,8 +97,8 @@ async function settleMissing({ deps, policy, present, now }: Round): Promise<num
       return
     }
     const sentence = `${login} is gone from the mesh, so this sign-in is suspended. Unless they are back before, it ends on ${momentInWords(now + grace)}.`
-    await commitUnlessOvertaken(deps, [suspendAuthorization(id, now), await sweptRow(deps, policy, authorization, 'denied', sentence)])
-    deps.log.info({ authorization: id, login }, sentence)
+    if (await commitUnlessOvertaken(deps, [suspendAuthorization(id, now), await sweptRow(deps, policy, authorization, 'denied', sentence)]))
+      deps.log.info({ authorization: id, login }, sentence)
   }
 
   await inSteps((after) => deps.store.authorizations.missing(after, rowsAStep), eachOf(settle))
@@ -114,18 +112,19 @@ async function settleMissing({ deps, policy, present, now }: Round): Promise<num
 export async function endSuspended(deps: Deps): Promise<void> {
   const since = deps.now() - deps.config.lifetimes.removal_grace
   if ((await deps.store.authorizations.longGone(since, 1)).length === 0) return
-  const { policy, present, now } = await roundOf(deps)
+  const [policy, now] = [deps.policy(), deps.now()]
 
   async function settle(authorization: Authorization): Promise<void> {
     const { id, login } = authorization
-    if (present.has(authorization) && (await deps.identity.stillThere(authorization)).there) {
+    if ((await deps.identity.stillThere(authorization)).there) {
       const sentence = `${login} is back in the mesh, so this sign-in goes on.`
-      return deps.store.commit([personFound(id), await sweptRow(deps, policy, authorization, 'allowed', sentence)])
+      await commitUnlessOvertaken(deps, [personFound(id), await sweptRow(deps, policy, authorization, 'allowed', sentence)])
+      return
     }
     const sentence = `${login} has been gone from the mesh for too long, so this sign-in has ended.`
     const audit = await sweptRow(deps, policy, authorization, 'denied', sentence)
-    await deps.store.commit([endAuthorization(id, now, `${login} is gone from the mesh`), audit])
-    deps.log.info({ authorization: id, login }, sentence)
+    if (await commitUnlessOvertaken(deps, [endLongGone(authorization, now, `${login} is gone from the mesh`), audit]))
+      deps.log.info({ authorization: id, login }, sentence)
   }
 
   // Each step takes all its rows away from the next one.
@@ -146,34 +145,39 @@ async function inSteps(next: (after: string) => Promise<Authorization[]>, step: 
   }
 }
 
-/** A request may have found, or ended, the same at this moment; then that counts. */
-async function commitUnlessOvertaken({ store }: Deps, writes: Write[]): Promise<void> {
-  await store.commit(writes).catch((error: unknown) => {
-    if (!(error instanceof GuardFailed)) throw error
-  })
+/** A request may have found, or ended, the same at this moment; then that counts, and this resolves with false. */
+async function commitUnlessOvertaken({ store }: Deps, writes: Write[]): Promise<boolean> {
+  try {
+    await store.commit(writes)
+    return true
+  } catch (error) {
+    if (error instanceof GuardFailed) return false
+    throw error
+  }
 }
-
-/** Between two rounds that the mesh asks for by what it says, at the least. Seconds. */
-const pace = 15
 
 /**
  * Looks every `every` milliseconds whether a round is due, until stopped; stopped it is when the last round is over. A round is due after the mesh said
- * something, when somebody may be gone for sure or a key expires, and at the start. Failures are logged, and tried again.
+ * something (`pace` milliseconds after the last one at the least), when somebody may be gone for sure or a key expires, when the clock was set back, and at
+ * the start. Failures are logged, and tried again.
  */
-export function startSweep(deps: Deps, every = 5000): Rounds {
+export function startSweep(deps: Deps, every = 5000, pace = 15_000): Rounds {
   let heard = -1
   let swept = Number.NEGATIVE_INFINITY
+  let at = Number.NEGATIVE_INFINITY
   let due: number | null = null
 
   async function look(): Promise<void> {
     try {
-      const [now, changes] = [deps.now(), deps.identity.changes()]
-      if ((due !== null && now >= due) || (changes !== heard && now >= swept + pace)) {
+      const [now, mono, changes] = [deps.now(), performance.now(), deps.identity.changes()]
+      // What was due by a clock that was ahead may be years away.
+      if (now < at || (due !== null && now >= due) || (changes !== heard && mono >= swept + pace)) {
         due = await sweep(deps)
         heard = changes
-        swept = now
+        swept = mono
+        at = now
       }
-      await endSuspended(deps)
+      if (deps.isClockSure()) await endSuspended(deps) // by one that is ahead everybody has been gone for long
     } catch (error) {
       if (!(error instanceof Unavailable)) deps.log.warn({ err: error }, 'could not look for people who are gone; trying again in a moment')
     }

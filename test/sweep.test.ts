@@ -1,10 +1,11 @@
 /** People who are gone from the mesh, found by comparing tables: no request of theirs is needed. */
 import assert from 'node:assert/strict'
-import { test } from 'node:test'
+import { type TestContext, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Authorization } from '../src/store/authorizations.ts'
 import type { Decision } from '../src/store/decisions.ts'
 import { endSuspended, startSweep, sweep } from '../src/sweep.ts'
+import { eventually } from './support/eventually.ts'
 import { grafanaCallback, policyClient, wiki } from './support/example_policy.ts'
 import { type Started, start } from './support/start.ts'
 import { changeMesh } from './support/token_request.ts'
@@ -207,7 +208,7 @@ test('The daemon looks by itself: after a word of the bus, and again when somebo
   const started = await start(t)
   const { clock, daemon, mesh } = started
   await threeSignIns(started)
-  const sweeping = startSweep(daemon.deps, 5)
+  const sweeping = startSweep(daemon.deps, 5, 0)
   t.after(() => sweeping.stop())
   const until = async (what: string, holds: () => Promise<boolean>) => {
     for (let tries = 0; !(await holds()); tries++) {
@@ -228,6 +229,88 @@ test('The daemon looks by itself: after a word of the bus, and again when somebo
   clock.advance({ seconds: 30 })
   await until('suspended', async () => (await count('suspended_at')) === 2)
   await changeMesh(started, hers({ removed: false }))
-  clock.advance({ seconds: 15 })
   await until('healed', async () => (await count('suspended_at')) === 0)
+})
+
+test('After a clock that was ahead is set right, who is removed is noticed as before, and who was noted by it is not waited for [threats 491, 493]', async (t) => {
+  const started = await start(t)
+  const { clock, daemon } = started
+  await threeSignIns(started)
+  const count = async (column: 'missing_since' | 'suspended_at') => (await rows(started)).filter((row) => row[column] !== null).length
+  clock.advance({ days: 3 })
+  const sweeping = startSweep(daemon.deps, 5, 0)
+  t.after(sweeping.stop)
+  await changeMesh(started, { people: { 'bob@example.com': { id: '999' } } })
+  await eventually('one is noted', async () => (await count('missing_since')) === 1)
+  clock.advance({ days: -3 })
+  await changeMesh(started, hers({ removed: true }))
+  await eventually('both are', async () => (await rows(started)).every(({ missing_since }) => missing_since === clock.now()))
+  clock.advance({ seconds: 30 })
+  await eventually('suspended', async () => (await count('suspended_at')) === 3)
+})
+
+/** Alice was gone for longer than `removal_grace`, and that was noticed. */
+async function longGone(t: TestContext) {
+  const started = await start(t, { config: { lifetimes: { removal_grace: 3600 } } })
+  const { clock, daemon } = started
+  const signedIn = await threeSignIns(started)
+  await changeMesh(started, hers({ removed: true }))
+  await sweep(daemon.deps)
+  clock.advance({ seconds: 30 })
+  await sweep(daemon.deps)
+  clock.advance({ seconds: 3601 })
+  return { ...started, ...signedIn }
+}
+
+test('Who comes back after the table of those who are there was read, is not ended: the mesh is asked for them once more [threats 142]', async (t) => {
+  const started = await longGone(t)
+  const { alice, daemon, client, tokens } = started
+  const table = await daemon.deps.identity.present()
+  await changeMesh(started, hers({ removed: false }))
+  await endSuspended({ ...daemon.deps, identity: { ...daemon.deps.identity, present: async () => table } })
+  assert.ok((await rows(started)).every(({ ended_at, suspended_at }) => ended_at === null && suspended_at === null))
+  assert.ok(await alice.refresh(client, tokens))
+})
+
+test('Who comes back and refreshes between the answer of the mesh and the end, goes on; the record says no end [threats 142]', async (t) => {
+  const started = await longGone(t)
+  const { alice, daemon, client, tokens } = started
+  const { identity } = daemon.deps
+  let next = tokens
+  let back: Promise<void> | null = null
+  async function comeBack() {
+    await changeMesh(started, hers({ removed: false }))
+    next = await alice.refresh(client, tokens)
+  }
+  await endSuspended({
+    ...daemon.deps,
+    identity: {
+      ...identity,
+      async stillThere(remembered) {
+        const answer = await identity.stillThere(remembered)
+        back ??= comeBack()
+        await back
+        return answer
+      },
+    },
+  })
+  const mine = (await rows(started)).find(({ client_id }) => client_id === client.client_id)
+  assert.deepEqual([mine?.ended_at, mine?.suspended_at], [null, null])
+  assert.equal(
+    (await audit(started)).filter(({ authorization_id, sentence }) => authorization_id === mine?.id && /has ended/.test(String(sentence)))
+      .length,
+    0,
+  )
+  assert.ok(await alice.refresh(client, next))
+})
+
+test('While the clock is not sure nobody is ended for having been gone for long [threats 490]', async (t) => {
+  const started = await longGone(t)
+  const sweeping = startSweep({ ...started.daemon.deps, isClockSure: () => false }, 2)
+  await sleep(100)
+  await sweeping.stop()
+  assert.ok((await rows(started)).every(({ ended_at }) => ended_at === null))
+  const sure = startSweep(started.daemon.deps, 2)
+  t.after(sure.stop)
+  await eventually('ended', async () => (await rows(started)).some(({ ended_at }) => ended_at !== null))
 })

@@ -181,7 +181,7 @@ export const endAuthorization = (id: string, now: number, reason: string): Write
 
 /** The mesh was asked, while Running, and the person is not there: that is noted. */
 export const personMissing = (id: string, now: number): Write => ({
-  sql: 'UPDATE authorizations SET missing_since = $now WHERE id = $id AND missing_since IS NULL AND ended_at IS NULL',
+  sql: 'UPDATE authorizations SET missing_since = $now WHERE id = $id AND (missing_since IS NULL OR missing_since > $now) AND ended_at IS NULL',
   params: { id, now },
 })
 
@@ -193,6 +193,13 @@ export const suspendAuthorization = (id: string, now: number): Write => ({
   sql: `UPDATE authorizations SET suspended_at = $now
     WHERE id = $id AND suspended_at IS NULL AND missing_since <= $now - ${sureAfter} AND ended_at IS NULL`,
   params: { id, now },
+  expect: 1,
+})
+
+/** The person was gone for too long. The commit fails where they were found since it was read, or it has ended. */
+export const endLongGone = ({ id, suspended_at }: Pick<Authorization, 'id' | 'suspended_at'>, now: number, reason: string): Write => ({
+  sql: 'UPDATE authorizations SET ended_at = $now, end_reason = $reason WHERE id = $id AND suspended_at = $suspended_at AND ended_at IS NULL',
+  params: { id, suspended_at, now, reason },
   expect: 1,
 })
 
