@@ -34,6 +34,7 @@ import { startSelfCheck } from './self_check.ts'
 import { databaseBytes, openState } from './state.ts'
 import { createStore } from './store/index.ts'
 import { setMeta } from './store/meta.ts'
+import { startSureClock } from './sure_clock.ts'
 import { startSweep } from './sweep.ts'
 import { issuerOf, withIssuer } from './this_node.ts'
 import { openCertificates } from './tls/index.ts'
@@ -134,6 +135,8 @@ export async function startDaemon({
     let listeners: Listeners | null = null
     const selfCheck = startSelfCheck({ store, log })
     closers.push(selfCheck.stop)
+    const clock = await startSureClock({ store, log, now })
+    closers.push(clock.stop)
     const deps: Deps = {
       config,
       now,
@@ -153,7 +156,7 @@ export async function startDaemon({
       perPrincipal: createRateLimit(config.limits.per_principal, () => performance.now()),
       policyState: policy.state,
       troubles: selfCheck.troubles,
-      isClockSure: selfCheck.isClockSure,
+      isClockSure: clock.isSure,
       unheard: () => listeners?.unheard() ?? null,
       ailments: createCheapChecks({ config }),
       certificate: () => certificates?.state() ?? null,

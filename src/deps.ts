@@ -86,7 +86,7 @@ export type Deps = {
   policyState: () => PolicyState
   /** What keeps the daemon from its work now, as it has noticed itself. */
   troubles: () => readonly Trouble[]
-  /** False for a while after the clock was set: what cannot be undone waits until then. */
+  /** False until the clock has gone on for an hour without a leap: what cannot be undone waits until then. */
   isClockSure: () => boolean
   /** Where this node can be reached and nobody listens, in a sentence that says what to do; null where all is well. */
   unheard: () => string | null

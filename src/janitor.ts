@@ -70,7 +70,7 @@ export async function deleteOrphans(deps: Deps): Promise<void> {
     for (const { owner, missing_since } of registrants) {
       if (everybody.has(owner)) {
         if (missing_since !== null) await deps.store.commit([registrantFound(owner)])
-      } else if (missing_since === null) await deps.store.commit([registrantMissing(owner, now)])
+      } else if (missing_since === null || missing_since > now) await deps.store.commit([registrantMissing(owner, now)])
       else if (missing_since <= now - deps.config.lifetimes.removal_grace)
         for (const client_id of await deps.store.clients.ofOwner(owner, mostAtOnce))
           await deps.store.commit([
@@ -105,22 +105,23 @@ async function tendKeys({ keys, log }: Deps): Promise<void> {
 
 /** Every minute, until stopped; stopped it is when the last round is over. Failures are logged; the next minute tries again. */
 export function startJanitor(deps: Deps, every = 60_000): Rounds {
-  let looked = 0
-  let told = deps.now() // the policy was loaded just now
+  let looked = Number.NEGATIVE_INFINITY
+  let told = performance.now() // the policy was loaded just now
   async function clean(): Promise<void> {
     await tendKeys(deps)
     if (!deps.isClockSure()) return // one that was set to a wrong time would have everything removed
     try {
-      if (deps.now() - told >= aDay) {
+      const mono = performance.now()
+      if (mono - told >= aDay * 1000) {
         tellOfExpiry(deps)
-        told = deps.now()
+        told = mono
       }
       const pruned = await pruneExpired(deps.store.engine, rulesOf(deps), deps.now())
       if (pruned > 0) deps.log.debug({ pruned }, 'removed what has ended')
       await deleteUnused(deps)
-      if (deps.now() - looked >= anHour) {
+      if (mono - looked >= anHour * 1000) {
         await deleteOrphans(deps)
-        looked = deps.now()
+        looked = mono
       }
     } catch (error) {
       deps.log.warn({ err: error }, 'could not remove what has ended; trying again in a minute')

@@ -8,16 +8,11 @@ import { type Rounds, startRounds } from './rounds.ts'
 export type SelfCheck = Rounds & {
   /** What keeps the daemon from its work now. */
   troubles: () => readonly Trouble[]
-  /** False for an hour after the clock was set: what cannot be undone, such as removing what has ended, waits until then. */
-  isClockSure: () => boolean
 }
 
 const everyMs = 2000
 /** A round that comes so much too late says that nothing else could be done meanwhile. */
 const lateMs = 2000
-/** Smaller steps than this are those of a clock that is kept right. */
-const jumpMs = 60_000
-const sureAfterMs = 3_600_000
 /** The share of the file descriptors in use from which it is said. */
 const nearly = 0.9
 
@@ -40,15 +35,11 @@ function descriptors(): Trouble | null {
   }
 }
 
-/**
- * The clock is the machine's own, and is held against one that nobody sets. What is wrong is logged when it begins, and when it is over.
- */
+/** What is wrong is logged when it begins, and when it is over. */
 export function startSelfCheck({ store, log }: Pick<Deps, 'store' | 'log'>): SelfCheck {
   let few: Trouble | null = null
   let told = new Map<Trouble['name'], string>()
   let round = performance.now()
-  let wall = Date.now()
-  let setAt = Number.NEGATIVE_INFINITY
 
   function troubles(): Trouble[] {
     const trouble = store.engine.trouble()
@@ -63,30 +54,22 @@ export function startSelfCheck({ store, log }: Pick<Deps, 'store' | 'log'>): Sel
     told = new Map(now.map(({ name, brief }) => [name, brief]))
   }
 
-  function lookAtClocks(): void {
-    const [now, at] = [performance.now(), Date.now()]
+  function tellOfStandstill(): void {
+    const now = performance.now()
     const late = now - round - everyMs
     if (late > lateMs)
       log.warn(
         { milliseconds: Math.round(late) },
         `For ${inWords(Math.ceil(late / 1000))} nobody was answered: the event loop stood still.`,
       )
-    const jump = at - wall - (now - round)
     round = now
-    wall = at
-    if (Math.abs(jump) < jumpMs) return
-    setAt = now
-    log.warn(
-      { seconds: Math.round(jump / 1000) },
-      `The clock was set ${jump > 0 ? 'forward' : 'back'} by ${inWords(Math.round(Math.abs(jump) / 1000))}. Codes, tokens and keys end by the clock; in case that it is wrong, nothing is removed for an hour.`,
-    )
   }
 
   const rounds = startRounds(everyMs, async () => {
-    lookAtClocks()
+    tellOfStandstill()
     store.engine.examine()
     few = descriptors()
     tell()
   })
-  return { ...rounds, troubles, isClockSure: () => performance.now() - setAt >= sureAfterMs }
+  return { ...rounds, troubles }
 }

@@ -7,7 +7,7 @@ import { createKeyring, type Keyring } from './keys/keyring.ts'
 import { holdsKeys, KeyError, makeKeys } from './keys/keyset.ts'
 import { createStore, type Store } from './store/index.ts'
 import { lockState } from './store/lock.ts'
-import { setMeta } from './store/meta.ts'
+import { clockSeen, setMeta, steadyEnough } from './store/meta.ts'
 import { migrations } from './store/migrations/index.ts'
 import { openSqlite, refusedBy } from './store/sqlite.ts'
 
@@ -80,6 +80,7 @@ async function openKeys(
     await makeKeys(directory, now(), randomBytes)
   }
   const keys = createKeyring(directory, { now, randomBytes, schedule: config.keys, fixed: directory === credentials })
-  if (!isOld) await store.commit([setMeta('keys_since', String(now()))])
+  // In what is new there is nothing yet that a wrong clock could remove, so its clock is taken as it is.
+  if (!isOld) await store.commit([setMeta('keys_since', String(now())), clockSeen({ at: now(), steady: steadyEnough })])
   return keys
 }

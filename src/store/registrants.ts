@@ -10,7 +10,7 @@ export const registrants = (engine: Engine) => ({
 })
 
 export const registrantMissing = (owner: string, now: number): Write => ({
-  sql: 'UPDATE registrants SET missing_since = $now WHERE owner = $owner AND missing_since IS NULL',
+  sql: 'UPDATE registrants SET missing_since = $now WHERE owner = $owner AND (missing_since IS NULL OR missing_since > $now)',
   params: { owner, now },
 })
 
