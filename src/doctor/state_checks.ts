@@ -74,7 +74,7 @@ export const stateChecks: readonly Check[] = [
       const { mode, uid } = statSync(directory)
       if (mode & 0o077)
         return fault(`${directory} can be entered by others (mode ${(mode & 0o777).toString(8)}).`, `Run: chmod 700 ${directory}`)
-  const me = thisUser()
+      const me = thisUser()
       return uid === me.uid
         ? well(`${directory}, of ${me.name} alone.`)
         : warning(
