@@ -256,8 +256,9 @@ test('RFC 4648 §3.5: no near twin of a token is the token, not even in what it 
   ]
   for (const token of forged) {
     assert.equal(await isActive(started, token), false)
-    const userinfo = await alice.send('/userinfo', { headers: { authorization: `Bearer ${token.replaceAll(/[^\x21-\x7e]/g, '')}x` } })
-    assert.equal(userinfo.status, 401)
+    const text = `${token.replaceAll(/[^\x21-\x7e]/g, '')}x`
+    const userinfo = await alice.send('/userinfo', { headers: { authorization: `Bearer ${text}` } })
+    assert.equal(userinfo.status, /^[\w\-.~+/]+=*$/.test(text) ? 401 : 400, text) // RFC 6750 §3.1
   }
   assert.equal(await isActive(started, access_token), true)
 })
