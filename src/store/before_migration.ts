@@ -5,16 +5,18 @@ import type { Database } from 'better-sqlite3'
 import { type Migration, pendingMigrations } from './migrate.ts'
 import { syncDirectory, unfinishedOf } from './private_file.ts'
 import { StoreRefused } from './refused.ts'
-import { copyDatabase } from './snapshot.ts'
+import { copyDatabase, removeCopy } from './snapshot.ts'
 import { timeName } from './time_name.ts'
 
 const named = /^meshidp-schema-(\d+)-\d{8}T\d{6}Z\.db$/
+/** What an attempt that was killed has left: each is as large as the database, and has another name. */
+const leftover = /^(\.meshidp-schema-\d+-\d{8}T\d{6}Z\.db\.unfinished)(?:-journal|-wal|-shm)?$/
 /** Of so many schemas a copy is kept. */
 const kept = 3
 
 /**
  * Copies the database into `meshidp-schema-ID-TIME.db` beside it, ID being the last migration that it has seen, where there are migrations that it has not.
- * On disk when this resolves. An older copy of the same schema goes, and those of schemas long ago. Throws StoreRefused where that cannot be: then nothing may be migrated.
+ * On disk when this resolves. An older copy of the same schema goes, those of schemas long ago, and what attempts that were killed have left. Throws StoreRefused where that cannot be: then nothing may be migrated.
  */
 export async function copyBeforeMigration(db: Database, migrations: readonly Migration[], now: number): Promise<void> {
   const pending = pendingMigrations(db, migrations).length
@@ -23,6 +25,7 @@ export async function copyBeforeMigration(db: Database, migrations: readonly Mig
   const directory = dirname(db.name)
   const file = join(directory, `meshidp-schema-${schema}-${timeName(now)}.db`)
   try {
+    removeLeftovers(directory)
     await copyDatabase(db.name, unfinishedOf(file))
     renameSync(unfinishedOf(file), file)
     syncDirectory(directory)
@@ -34,6 +37,10 @@ export async function copyBeforeMigration(db: Database, migrations: readonly Mig
       cause,
     )
   }
+}
+
+function removeLeftovers(directory: string): void {
+  for (const name of readdirSync(directory).flatMap((one) => leftover.exec(one)?.[1] ?? [])) removeCopy(join(directory, name))
 }
 
 /** Keeps the newest copy of each schema, and those of the newest schemas. */

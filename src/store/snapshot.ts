@@ -7,9 +7,14 @@ import { StoreRefused } from './refused.ts'
 /** Pages a step, of 4 KiB: between steps others have their turn, and progress is told. */
 const step = 1000
 
+/** Removes a copy, also one that was cut short, with what SQLite keeps beside it. Throws where it is a directory. */
+export function removeCopy(file: string): void {
+  for (const suffix of ['-journal', '-wal', '-shm', '']) rmSync(file + suffix, { force: true })
+}
+
 /** Copies `from` to `to` (0600, on disk when this resolves), in the place of what is there. `progress`: of the whole, 0 to 1. Throws SQLite's own errors. */
 export async function copyDatabase(from: string, to: string, progress: (share: number) => void = () => undefined): Promise<void> {
-  for (const suffix of ['', '-wal', '-shm']) rmSync(to + suffix, { force: true })
+  removeCopy(to)
   createPrivate(to)
   const db = new Database(from, { readonly: true, fileMustExist: true, timeout: 5000 })
   try {

@@ -168,6 +168,10 @@ suite('kill -9 at random moments: the next start is clean, and nothing is lost [
         assert.deepEqual(found, { n: rows, schema: migrations.length })
         const copies = readdirSync(state).filter((name) => name.startsWith('meshidp-schema-'))
         for (const copy of copies) assert.equal(damageOf(join(state, copy)), null)
+        assert.deepEqual(
+          readdirSync(state).filter((name) => name.includes('unfinished')),
+          [],
+        )
       },
     })
   })

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { mkdirSync, readdirSync, statSync } from 'node:fs'
+import { mkdirSync, readdirSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import Database from 'better-sqlite3'
@@ -56,6 +56,17 @@ test('A database is copied before its schema changes, named by schema and time; 
     copiesIn(dir),
     [3, 4, 5].map((schema) => `meshidp-schema-${schema}-20261129T12000${schema + 2}Z.db`),
   )
+})
+
+test('What attempts that were killed have left of a copy goes before the next one is made: they would fill the disk [threats 470]', async (t) => {
+  const dir = freshDir(t)
+  const file = join(dir, 'meshidp.db')
+  await (await openSqlite(file, { migrations: history.slice(0, 1), now: atNoon })).close()
+  const left = ['.meshidp-schema-1-20261129T110000Z.db.unfinished', '.meshidp-schema-1-20261129T110005Z.db.unfinished']
+  for (const name of [...left, `${left[0]}-journal`, `${left[1]}-wal`]) writeFileSync(join(dir, name), 'half')
+  writeFileSync(join(dir, '.meshidp-schema-notes'), 'of an admin')
+  await (await openSqlite(file, { migrations: history.slice(0, 2), now: atNoon })).close()
+  assert.deepEqual(copiesIn(dir), ['.meshidp-schema-notes', 'meshidp-schema-1-20261129T120000Z.db'])
 })
 
 test('Where the copy cannot be made nothing is migrated', async (t) => {
