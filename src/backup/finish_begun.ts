@@ -2,11 +2,14 @@
 import { existsSync } from 'node:fs'
 import { type Lock, lockState } from '../store/lock.ts'
 import { StateInUse } from '../store/refused.ts'
-import { finishSwap } from './swap.ts'
+import { begunIn, finishSwap } from './swap.ts'
 
-/** Does so where no daemon runs: one that does has done it. Throws StoreRefused. */
+/**
+ * Does so where no daemon runs: one that does has done it. Where nothing was begun the lock is not touched, for a daemon that starts just then wants it.
+ * Throws StoreRefused.
+ */
 export function finishBegun(state: string): void {
-  if (!existsSync(state)) return
+  if (!existsSync(state) || begunIn(state) === undefined) return
   let lock: Lock
   try {
     lock = lockState(state)

@@ -6,7 +6,7 @@ import type { Config } from '../config.ts'
 import { loadKeys } from '../keys/keyset.ts'
 import { type Lock, lockFile } from '../store/lock.ts'
 import { isUnfinished, syncDirectory, unfinishedOf } from '../store/private_file.ts'
-import { copyDatabase, damageOf, describeDatabase } from '../store/snapshot.ts'
+import { copyDatabase, damageOf, describeDatabase, removeCopy } from '../store/snapshot.ts'
 import { timeName } from '../store/time_name.ts'
 import { type Entry, pack } from './archive.ts'
 import { encrypt, type Secret } from './encryption.ts'
@@ -71,7 +71,7 @@ export async function makeBackup(config: Config, { file, secret, now, progress =
     const { syscall, message } = error as NodeJS.ErrnoException
     throw syscall === undefined && !isOfSqlite(error) ? error : new BackupRefused(`No backup was made: ${message}.`, { cause: error })
   } finally {
-    for (const suffix of ['', '-wal', '-shm']) rmSync(copy + suffix, { force: true })
+    removeCopy(copy)
     lock.release()
   }
 }

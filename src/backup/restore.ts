@@ -1,5 +1,4 @@
 /** Restores a backup: verified whole, made ready beside the state, and swapped in at once. */
-import { randomBytes } from 'node:crypto'
 import {
   closeSync,
   createReadStream,
@@ -22,12 +21,12 @@ import { migrations } from '../store/migrations/index.ts'
 import { giveAll, syncDirectory } from '../store/private_file.ts'
 import { damageOf, describeDatabase } from '../store/snapshot.ts'
 import { openSqlite } from '../store/sqlite.ts'
-import { timeName } from '../store/time_name.ts'
 import { unpack } from './archive.ts'
 import { ageMark, decrypt, type Secret } from './encryption.ts'
 import { parseManifest } from './manifest.ts'
+import { assertMovable } from './movable.ts'
 import { BackupRefused } from './refused.ts'
-import { commitSwap, finishSwap, replacedBy, unfinishedIn } from './swap.ts'
+import { commitSwap, finishSwap, movedFor, newLabel, replacedBy, unfinishedIn } from './swap.ts'
 
 export type Restore = {
   file: string
@@ -52,8 +51,8 @@ export type Restored = {
 }
 
 /**
- * Resolves when the restored state is the state, on disk. Nothing of the old one is changed before that, or where it throws: StateInUse while a daemon runs,
- * StoreRefused, KeyError and BackupRefused with a sentence.
+ * Resolves when the restored state is the state, on disk. Throws StateInUse while a daemon runs, StoreRefused, KeyError and BackupRefused, with a sentence:
+ * then nothing of the old one is changed, but where that of `finishSwap` says how far it came.
  */
 export async function restore(config: Config, { file, secret, replace, now }: Restore): Promise<Restored> {
   const state = config.state_directory
@@ -72,6 +71,7 @@ export async function restore(config: Config, { file, secret, replace, now }: Re
       throw new BackupRefused(
         `There is a state in ${state} already (${replaced.join(', ')}). To put the backup in its place, say --replace: it is kept beside it.`,
       )
+    assertMovable(state, movedFor(state, prepared), join(prepared, 'probe'))
     const database = join(prepared, 'meshidp.db')
     await makeReady(database, now)
     const keys = join(prepared, 'keys')
@@ -80,7 +80,7 @@ export async function restore(config: Config, { file, secret, replace, now }: Re
     giveAll(prepared)
     syncAll(prepared)
     const hasKeys = existsSync(keys)
-    commitSwap(state, `${timeName(now)}-${randomBytes(3).toString('hex')}`)
+    commitSwap(state, newLabel(now))
     return { file, made_at: said?.made_at ?? null, issuer, tailnet, keys: hasKeys, former: finishSwap(state) }
   } catch (error) {
     const { syscall, message } = error as NodeJS.ErrnoException

@@ -4,7 +4,7 @@ import { syncBuiltinESMExports } from 'node:module'
 
 const [state = '', most = ''] = process.argv.slice(2)
 let steps = 0
-for (const name of ['renameSync', 'rmSync', 'mkdirSync'] as const) {
+for (const name of ['renameSync', 'rmSync', 'rmdirSync', 'mkdirSync'] as const) {
   const step = fs[name] as (...args: unknown[]) => unknown
   Object.assign(fs, {
     [name](...args: unknown[]) {
