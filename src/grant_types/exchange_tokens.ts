@@ -7,7 +7,7 @@ import type { Principal } from '../oauth/principal.ts'
 import type { Denied } from '../policy/index.ts'
 import type { Authorization } from '../store/authorizations.ts'
 import { livesWhole } from '../tokens/ancestors.ts'
-import type { Acting } from '../tokens/exchanged.ts'
+import type { Actor } from '../tokens/exchanged.ts'
 import { liveScopes } from '../tokens/live_scopes.ts'
 import { resolveAccessToken } from '../tokens/resolve.ts'
 import type { TokenRequest } from './index.ts'
@@ -73,11 +73,20 @@ export async function subjectTokenOf(deps: Deps, { client, params }: TokenReques
 /** How a request is refused once it is known what it is about: the denial is on disk before it is thrown. */
 export type Refuse = (reason: Denied['reason'], sentence: string, principal?: Principal | null) => Promise<OAuthError>
 
+/** The other client, the tagged machine that it is proven by, and its token: which authorization that is of, its name, and its end in seconds. */
+export type ShownActor = Actor & { authorization: Authorization; jti: string; exp: number }
+
 /**
- * The other client that acts, and the tagged machine that it is proven by, where the request shows an `actor_token` of it: an access token that it got for
- * itself, and that is worth something today. Null where there is none, or it is the client's own. Throws `invalid_request` (RFC 8693 §2.1).
+ * The other client that acted before this one, where the request shows an `actor_token` of it: an access token that it got for itself, for the very server
+ * that the subject token `shown` is for, and that is worth something today. Every server has its callers' tokens: so one for elsewhere says nothing about who
+ * called here, and none makes its bearer that caller. Null where there is none, or it is the client's own. Throws `invalid_request` (RFC 8693 §2.1).
  */
-export async function otherActorOf(deps: Deps, { policy, client, params }: TokenRequest, denied: Refuse): Promise<Acting['other']> {
+export async function otherActorOf(
+  deps: Deps,
+  { policy, client, params }: TokenRequest,
+  shown: SubjectToken,
+  denied: Refuse,
+): Promise<ShownActor | null> {
   const token = optional(params, 'actor_token')
   const type = optional(params, 'actor_token_type')
   if ((token === undefined) !== (type === undefined)) throw refuse('actor_token and actor_token_type go together (RFC 8693 §2.1).')
@@ -91,7 +100,10 @@ export async function otherActorOf(deps: Deps, { policy, client, params }: Token
   const actor = await liveScopes(deps, policy, found.authorization, found.claims.scope.split(' '))
   if ('dead' in actor) throw await denied(actor.dead.why.reason, `The actor_token is worth nothing now. ${actor.dead.why.sentence}`)
   if (workload === client.client_id) return null
+  if (shown.jti === null || found.authorization.resource !== shown.authorization.resource)
+    throw refuse('The actor_token is for another server than the subject_token. Both must be for the one that the exchange leads from.')
   const { client: other, principal } = actor.live
   if (isPublic(other)) throw refuse('The client of the actor_token proves itself no more, so anybody could say that they are it.')
-  return { client: other, node: principal?.kind === 'node' ? principal : null }
+  const { jti, exp } = found.claims
+  return { client: other, node: principal?.kind === 'node' ? principal : null, authorization: found.authorization, jti, exp }
 }

@@ -36,12 +36,11 @@ export const token_exchange: GrantType = {
       return new OAuthError('invalid_request', `${sentence} Mention decision ${decision_id} to an admin.`, { decision_id })
     }
 
-    const other = await otherActorOf(deps, request, denied)
+    const other = await otherActorOf(deps, request, shown, denied)
     const subject = await liveScopes(deps, policy, parent, shown.scopes)
     if ('dead' in subject) throw await denied(subject.dead.why.reason, subject.dead.why.sentence, subject.dead.principal)
     const { principal } = subject.live
-    const actor = (other?.client ?? client).client_id
-    if (shown.may_act !== null && shown.may_act !== actor)
+    if (shown.may_act !== null && shown.may_act !== client.client_id)
       throw await denied('client', `This subject_token lets ${shown.may_act} act, and nobody else (RFC 8693 §4.4).`, principal)
 
     const before = exchangedOf(parent)
@@ -52,7 +51,7 @@ export const token_exchange: GrantType = {
     if (!asked) throw await denied('from', 'This subject_token is for this server itself, and no exchange leads from there.', principal)
 
     const id = deps.newId()
-    const act: Act | null = impersonate ? (before?.act ?? null) : { sub: actor, ...(before?.act && { act: before.act }) }
+    const act = impersonate ? (before?.act ?? null) : actOf([client.client_id, ...(other ? [other.client.client_id] : [])], before?.act)
     const detail = { login: parent.login, from: parent.id, depth, ...(act && { act }) }
     const { verdict, decision_id, writes } = await decide(deps, policy, asked, facts, { authorization_id: id, detail })
     await refuseDropped(deps, policy, asked, facts, verdict)
@@ -69,9 +68,10 @@ export const token_exchange: GrantType = {
       depth,
       impersonate,
       node: node && placeOf(node),
-      other: other && { client_id: other.client.client_id, node: other.node && placeOf(other.node) },
+      other: other && { client_id: other.client.client_id, jti: other.jti },
       act,
     }
+    const until = Math.min(shown.exp, other?.exp ?? shown.exp)
     const authorization: Authorization = {
       ...parent,
       ...freshly,
@@ -82,7 +82,7 @@ export const token_exchange: GrantType = {
       scopes: verdict.scopes.join(' '),
       claims: null,
       created_at: now,
-      expires_at: limits.refresh_token ? parent.expires_at : Math.min(shown.exp, parent.expires_at),
+      expires_at: Math.min(parent.expires_at, limits.refresh_token ? (other?.exp ?? parent.expires_at) : until),
       parent_id: parent.id,
       subject_jti: shown.jti,
       exchange: JSON.stringify(exchanged),
@@ -97,9 +97,18 @@ export const token_exchange: GrantType = {
       claims: noClaims,
       limits,
       nonce: null,
-      exchanged: { issued_token_type: requested, until: shown.exp },
+      exchanged: { issued_token_type: requested, until },
       refresh: limits.refresh_token ? newFamily(deps, id) : null,
-      writes: [subjectLives(parent.id, shown.jti, now), insertAuthorization(authorization, client.stored !== null), ...writes],
+      writes: [
+        subjectLives(parent.id, shown.jti, now),
+        ...(other ? [subjectLives(other.authorization.id, other.jti, now)] : []),
+        insertAuthorization(authorization, client.stored !== null),
+        ...writes,
+      ],
     }
   },
 }
+
+/** RFC 8693 §4.1: who acts, the nearest first. The client that asks always is: no token that it shows stands before it. */
+const actOf = (clients: readonly string[], before: Act | null | undefined): Act | null =>
+  clients.reduceRight<Act | null>((act, sub) => ({ sub, ...(act && { act }) }), before ?? null)

@@ -20,8 +20,8 @@ export type Exchanged = {
   impersonate: boolean
   /** The actor's tagged machine, where that is what proved it. */
   node: Place | null
-  /** Another client, whose `actor_token` was shown, and the machine that it got that from. */
-  other: { client_id: string; node: Place | null } | null
+  /** Another client, whose `actor_token` was shown, and the `jti` of that; without one it is of an older meshidp, and dead. */
+  other: { client_id: string; jti?: string } | null
   /** Null where nobody is said to act. */
   act: Act | null
 }

@@ -6,6 +6,7 @@ import type { NodePrincipal, Principal, UserPrincipal } from '../oauth/principal
 import { timed } from '../observe/trace.ts'
 import { type Asked, type ClientFacts, type Denied, evaluate, type Resource } from '../policy/index.ts'
 import { type Authorization, isLive } from '../store/authorizations.ts'
+import { authorizationOfJti } from './access_token.ts'
 import { type Actor, type Exchanged, exchangeAsked, exchangedOf, type Place } from './exchanged.ts'
 import { claimsFromStore, claimsWithin, noClaims, type RequestedClaims, withScopesBehind } from './requested_claims.ts'
 import { askedFor, findSubject, resourceByUri } from './subject.ts'
@@ -86,13 +87,17 @@ async function provingMachine(
   return dead('identity', `${machine.principal.node.name} does not prove the client ${client.client_id} any more: its tag is another one.`)
 }
 
-/** The other client that an exchange was shown a token of, as it is today. Throws `Unavailable` while the mesh is dark. */
+/** The other client that an exchange was shown a token of, by what that token is worth today. Throws `Unavailable` while the mesh is dark. */
 async function otherActor(deps: Deps, policy: ActivePolicy, remembered: Exchanged['other']): Promise<Actor | { dead: Dead } | null> {
   if (remembered === null) return null
-  const client = await findKnownClient(deps, policy, remembered.client_id)
-  if (!client) return deadClient(remembered)
-  const machine = await provingMachine(deps, client, remembered.node)
-  return 'dead' in machine ? machine : { client, node: machine.principal }
+  const { client_id, jti = '' } = remembered
+  const authorization = await deps.store.authorizations.findForToken(authorizationOfJti(jti) ?? '', jti)
+  if (!authorization || authorization.revoked === 1 || !isLive(authorization, deps.now()))
+    return dead('identity', `The token of ${client_id} that was shown as actor_token has ended.`)
+  const actor = await liveScopes(deps, policy, authorization, authorization.scopes.split(' '))
+  if ('dead' in actor) return { dead: { ...actor.dead, principal: null, asked: null } }
+  const { client, principal } = actor.live
+  return { client, node: principal?.kind === 'node' ? principal : null }
 }
 
 const kindOf = ({ parent_id, workload }: Authorization) => (parent_id !== null ? 'exchange' : workload !== null ? 'workload' : 'person')

@@ -48,7 +48,9 @@ async function oneOfEach(started: Started) {
   const once = (await exchanged(ci, gateway, { subject_token: signIn, resource: wiki.resource })).access_token
   const twice = (await exchanged(ci, second, { subject_token: once, resource: notes })).access_token
   const hidden = (await exchanged(ci, gateway, { subject_token: signIn, resource: wiki.resource, impersonate: 'true' })).access_token
-  return { software, tokens: [signIn, own, once, twice, hidden] }
+  const actor = { actor_token: own, actor_token_type: tokenType('access_token') }
+  const withActor = (await exchanged(ci, gateway, { subject_token: signIn, resource: wiki.resource, ...actor })).access_token
+  return { software, tokens: [signIn, own, once, twice, hidden, withActor] }
 }
 
 test('docs/gateways.md: its policy compiles, and its tests hold', () => {
@@ -59,7 +61,7 @@ test('docs/gateways.md: its policy compiles, and its tests hold', () => {
 })
 
 test('docs/gateways.md: RFC 8693 §4, RFC 9068 §2.2: each claim stands in the tokens that the table says, with the value that it shows', async (t) => {
-  const started = await start(t, { policy: policy({ ...edge, impersonate: true }) })
+  const started = await start(t, { policy: policy({ ...edge, actors: ['client:gateway', 'client:agent'], impersonate: true }) })
   const { software, tokens } = await oneOfEach(started)
   const all = tokens.map(claimsIn)
   const rows = tableBelow('What the claims say')
@@ -124,6 +126,14 @@ test('docs/gateways.md: RFC 8693 §2.2.2: each refusal is as the table says', as
           exchange(ci, gateway, form),
         ),
       () => withPolicy(shallow, () => exchange(ci, policyClient(started, 'second'), deeper)),
+    ],
+    'an `actor_token`': [
+      async () => {
+        const own = { grant_type: 'client_credentials', resource: wiki.resource, scope: 'wiki:read' }
+        const { access_token: actor_token } = await ci.token(policyClient(started, 'agent'), own)
+        const both = policy({ ...edge, actors: ['client:gateway', 'client:agent'] })
+        return withPolicy(both, () => exchange(ci, gateway, { ...form, actor_token, actor_token_type: tokenType('access_token') }))
+      },
     ],
     '`impersonate`': [() => exchange(ci, gateway, { ...form, impersonate: 'true' })],
     'the token in your hands says by `may_act`': [() => exchange(ci, policyClient(started, 'other'), form)],

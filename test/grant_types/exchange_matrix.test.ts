@@ -25,8 +25,8 @@ const shown = ['alice', 'bob', 'client:agent'].flatMap((subject) =>
   ].map(([audience, scope]) => ({ subject, audience: audience as string, scope: scope as string })),
 )
 const clients = ['client:gateway', 'client:other']
-/** Of which client the `actor_token` is; null: there is none. */
-const actors = [null, 'own', 'client:agent'] as const
+/** Of which client the `actor_token` is, and for which server; null: there is none. */
+const actors = [null, 'own', 'client:agent resource:gateway', 'client:agent resource:wiki'] as const
 const targets = ['resource:wiki', 'resource:notes']
 const edges = [['client:gateway'], ['client:gateway', 'client:agent'], ['client:agent']].flatMap((who) =>
   [['resource:gateway'], ['resource:wiki']].flatMap((from) =>
@@ -53,7 +53,9 @@ type Asked = { subject: string; audience: string; scope: string; client: string;
 
 /** 'yes', or the error that RFC 8693 §2.2.2 wants. */
 function expected({ who, from, src, dst }: Edge, { subject, audience, scope, client, actor, target }: Asked): string {
-  const acting = [client, ...(actor === 'client:agent' ? [actor] : [])]
+  const [other, tokenFor] = actor === null || actor === 'own' ? [] : actor.split(' ')
+  if (tokenFor !== undefined && tokenFor !== audience) return 'invalid_request'
+  const acting = [client, ...(other ? [other] : [])]
   const edgeIsTheirs = src.some((one) => isIn[subject]?.includes(one)) && dst.includes(target)
   if (!edgeIsTheirs || !acting.every((one) => who.includes(one)) || !from.includes(audience)) return 'invalid_request'
   if (!may[subject]?.includes(target)) return 'invalid_request'
@@ -101,7 +103,10 @@ test('RFC 8693 §2.2.2: every combination of subject, audience, client, actor, t
       : await own(agent, audience, scope)
     tokens.set(`${subject} ${scope}`, token)
   }
-  const actorTokens = new Map<string, string>([['client:agent', await own(agent, 'resource:gateway', 'tools:call')]])
+  const actorTokens = new Map<string, string>([
+    ['client:agent resource:gateway', await own(agent, 'resource:gateway', 'tools:call')],
+    ['client:agent resource:wiki', await own(agent, 'resource:wiki', 'wiki:read')],
+  ])
   for (const client of clients)
     actorTokens.set(client, await own(policyClient(started, client.slice('client:'.length)), 'resource:gateway', 'tools:call'))
 
@@ -129,7 +134,12 @@ test('RFC 8693 §2.2.2: every combination of subject, audience, client, actor, t
         const subject = { alice: 'userid:101', bob: 'userid:102' }[one.subject] ?? one.subject
         assert.deepEqual(
           [aud, sub, client_id, act],
-          [uris[one.target], subject, one.client, { sub: one.actor === 'client:agent' ? one.actor : one.client }],
+          [
+            uris[one.target],
+            subject,
+            one.client,
+            { sub: one.client, ...(one.actor?.startsWith('client:agent') && { act: { sub: 'client:agent' } }) },
+          ],
         )
       }),
     )

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { policyClient, wiki } from '../support/example_policy.ts'
 import { atWiki, claimsIn, edge, exchange, exchanged, gatewayResource, tokenType, withGateway } from '../support/exchange.ts'
+import type { Tokens } from '../support/person.ts'
 import { start } from '../support/start.ts'
 import { assertRefused, changeMesh } from '../support/token_request.ts'
 
@@ -224,7 +225,10 @@ test('RFC 8693 §5: only a client that proves itself exchanges, and only one tha
     assert.ok(started.setPolicy(withGateway(() => {}, both)).ok)
     const { access_token } = await exchanged(ci, policyClient(started, 'gateway'), { ...form, ...actor })
     const claims = claimsIn(access_token)
-    assert.deepEqual([claims.client_id, claims.act, claims.sub], ['client:gateway', { sub: 'client:agent' }, 'userid:101'])
+    assert.deepEqual(
+      [claims.client_id, claims.act, claims.sub],
+      ['client:gateway', { sub: 'client:gateway', act: { sub: 'client:agent' } }, 'userid:101'],
+    )
     assertRefused(await exchange(ci, policyClient(started, 'other'), { ...form, ...actor }), 'invalid_request')
     assert.equal((await atWiki(started, access_token)).active, true)
     assert.ok(started.setPolicy(withGateway()).ok)
@@ -543,7 +547,11 @@ test('RFC 8693 §2.1: an actor_token is asked about like any other: who has it m
   const first = await ask()
   assert.equal(first.status, 200, first.text)
   const token = String(first.json().access_token)
-  assert.deepEqual(claimsIn(token).act, { sub: 'client:agent' }, 'the edge names it by the tag of its machine')
+  assert.deepEqual(
+    claimsIn(token).act,
+    { sub: 'client:gateway', act: { sub: 'client:agent' } },
+    'the edge names it by the tag of its machine',
+  )
   const active = async () => (await alice.introspect(policyClient(started, 'wiki-server'), token)).active
   assert.equal(await active(), true)
 
@@ -559,4 +567,93 @@ test('RFC 8693 §2.1: an actor_token is asked about like any other: who has it m
   await changeMesh(started, { machines: { 'ci-runner': { removed: true } } })
   assertRefused(await ask(), 'invalid_request')
   assert.equal(await active(), false)
+})
+
+test('RFC 8693 §4.1, §4.4: who asks is the outermost actor and the one that may_act names; a token that a server was sent makes it nobody else [threats 254]', async (t) => {
+  const elsewhere = { resource: 'http://localhost:8493/mcp', scope: 'other:use' } as const
+  const withOther = (may_act?: string) =>
+    withGateway(
+      ({ resources, grants }) => {
+        Object.assign(resources['resource:gateway'] ?? {}, may_act && { may_act })
+        resources['resource:other'] = { uri: elsewhere.resource, scopes: ['other:use'] }
+        grants.push(
+          { src: ['client:gateway'], dst: ['resource:other'], app: { client_credentials: [{ scopes: ['other:use'] }] } },
+          { src: ['client:gateway'], dst: ['resource:gateway'], app: { client_credentials: [{ scopes: ['tools:call'] }] } },
+        )
+      },
+      { ...edge, actors: ['client:gateway', 'client:other'] },
+    )
+  const started = await start(t, { policy: withOther('client:gateway') })
+  const { alice, ci, setPolicy } = started
+  const [gateway, other] = [policyClient(started, 'gateway'), policyClient(started, 'other')]
+  const own = async (form: Record<string, string>) => {
+    const { access_token } = await ci.token(gateway, { grant_type: 'client_credentials', ...form })
+    return { actor_token: access_token, actor_token_type: tokenType('access_token') }
+  }
+  const [atOther, atGateway] = [await own(elsewhere), await own(gatewayResource)]
+  const software = await alice.register()
+  const subjectToken = async () => (await alice.signIn(software, gatewayResource)).access_token
+  const form = { subject_token: await subjectToken(), resource: wiki.resource }
+  assertRefused(await exchange(ci, other, form), 'invalid_request')
+  for (const actor of [atOther, atGateway]) {
+    assertRefused(await exchange(ci, other, { ...form, ...actor }), 'invalid_request')
+    const { access_token } = await exchanged(ci, gateway, { ...form, ...actor })
+    assert.deepEqual(claimsIn(access_token).act, { sub: 'client:gateway' }, 'one of its own changes nothing')
+  }
+
+  assert.ok(setPolicy(withOther()).ok)
+  const free = { ...form, subject_token: await subjectToken() }
+  assertRefused(await exchange(ci, other, { ...free, ...atOther }), 'invalid_request')
+  const { access_token } = await exchanged(ci, other, { ...free, ...atGateway })
+  const { client_id, act } = claimsIn(access_token)
+  assert.deepEqual([client_id, act], ['client:other', { sub: 'client:other', act: { sub: 'client:gateway' } }])
+})
+
+test('RFC 8693 §2.1: what was exchanged with an actor_token ends no later than that, and with it, whether it is revoked, ended or not given any more', async (t) => {
+  const policyWith = (change: Parameters<typeof withGateway>[0] = () => {}) =>
+    withGateway(change, { ...edge, actors: ['client:gateway', 'client:agent'], refresh_token: true })
+  const started = await start(t, { policy: policyWith() })
+  const { alice, ci, clock, daemon, setPolicy } = started
+  const [gateway, agent] = [policyClient(started, 'gateway'), policyClient(started, 'agent')]
+  const software = await alice.register()
+  /** Exchanged with an actor_token of a moment ago; `actor`: that. */
+  const make = async () => {
+    const actor = await ci.token(agent, { grant_type: 'client_credentials', ...gatewayResource })
+    clock.advance({ seconds: 100 })
+    const { access_token: subject_token } = await alice.signIn(software, gatewayResource)
+    const actor_token = { actor_token: actor.access_token, actor_token_type: tokenType('access_token') }
+    return { actor: actor.access_token, tokens: await exchanged(ci, gateway, { subject_token, resource: wiki.resource, ...actor_token }) }
+  }
+  const active = async ({ access_token }: { access_token: string }) => (await atWiki(started, access_token)).active
+  const isDead = async (tokens: Tokens, why: string) => {
+    assert.equal(await active(tokens), false, why)
+    await assert.rejects(ci.refresh(gateway, tokens), { error: 'invalid_grant' }, why)
+  }
+
+  const one = await make()
+  assert.equal(one.tokens.expires_in, 200)
+  assert.equal(claimsIn(one.tokens.access_token).exp, claimsIn(one.actor).exp)
+  const refreshed = await ci.refresh(gateway, one.tokens)
+  assert.deepEqual([await active(refreshed), refreshed.expires_in], [true, 200])
+  clock.advance({ seconds: 200 })
+  await isDead(refreshed, 'the actor_token expired')
+
+  const two = await make()
+  const { client_id, client_secret } = agent
+  assert.equal((await ci.send('/revoke', { form: { client_id, client_secret, token: two.actor } })).status, 200)
+  await isDead(two.tokens, 'the actor_token was revoked')
+
+  const three = await make()
+  const { runAction } = await import('../../src/admin/actions.ts')
+  await runAction(daemon.deps, 'authorizations.revoke', { id: String(claimsIn(three.actor).sid) })
+  await isDead(three.tokens, 'its authorization was ended')
+
+  const four = await make()
+  const without = policyWith((policy) => {
+    policy.grants = policy.grants.filter(({ app }) => !app.client_credentials)
+  })
+  assert.ok(setPolicy(without).ok)
+  assert.equal(await active(four.tokens), false, 'the policy gives it to the agent no more')
+  assert.ok(setPolicy(policyWith()).ok)
+  assert.equal(await active(four.tokens), true, 'a mistake undone heals')
 })
