@@ -87,7 +87,10 @@ export function createKeyring(directory: string, { now, randomBytes, schedule, f
   const waiting = (alg: Algorithm) => of(alg).find((key) => key.signs_from > now() && key !== signing(alg))
   const begin = (alg: Algorithm, at: number) => Math.max(at, signing(alg).signs_from + 1)
 
-  /** A key that signs although its time has not come was dated by a clock that was ahead: it signs from now on, so that others can follow it. */
+  /**
+   * A key that signs although its time has not come was dated by a clock that was ahead: it signs from now on, so that others can follow it. Where it is the
+   * clock that is behind now, the key counts as older than it is, and is replaced the sooner.
+   */
   function dateRight(alg: Algorithm): void {
     const signer = signing(alg)
     if (signer.signs_from <= now()) return

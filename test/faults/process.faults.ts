@@ -84,6 +84,32 @@ suite('the process and its clock', { concurrency: true }, () => {
     assert.equal((await alice.introspect(wikiServer, later.access_token)).active, true)
   })
 
+  test('a start with the clock 400 days ahead: said, no software and no decision is removed; at the next start with the clock set right all is as it was', {
+    skip: withoutFakeTime,
+  }, async (t) => {
+    const installation = await install(t, { policy, config: { log_level: 'debug' } })
+    const clock = join(installation.directory, 'clock')
+    const set = (seconds: number) => writeFileSync(clock, `+${seconds}`)
+    const env = { LD_PRELOAD: String(fakeTime), FAKETIME_TIMESTAMP_FILE: clock, FAKETIME_NO_CACHE: '1', FAKETIME_DONT_FAKE_MONOTONIC: '1' }
+    const alice = installation.at('127.0.0.2')
+    set(0)
+    const first = await installation.serve({ env })
+    const registered = await alice.register()
+    const held = await redeem(alice, await codeFor(alice))
+    await first.end()
+    set(400 * aDay)
+    const ahead = await installation.serve({ env })
+    await pause(63_000)
+    assert.match(ahead.said(), /"msg":"The clock is 400 days ahead of the time at which this state was last in use\. /)
+    assert.doesNotMatch(ahead.said(), /removed what has ended/)
+    await ahead.end()
+    set(0)
+    await installation.serve({ env })
+    const { stdout } = await installation.run('clients', 'list', '--json')
+    assert.ok(stdout.includes(registered.client_id))
+    assert.ok((await alice.refresh(grafana, held)).refresh_token)
+  })
+
   test('the clock is set back by two days: said; what was given still works, so does a new sign-in, and a spent code stays spent', {
     skip: withoutFakeTime,
   }, async (t) => {
