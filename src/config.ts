@@ -17,6 +17,10 @@ const issuer = z.string().refine((text) => {
   return text === written && (url.protocol === 'https:' || (url.protocol === 'http:' && onThisComputer))
 }, 'must be an https URL (or http on localhost), in lower case, without default port, query, fragment or trailing slash')
 
+/** 127.0.0.0/8, and a port that is one: of regular expressions, so that editors know them, too. */
+const loopback4 = String.raw`127(?:\.(?:25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)){3}`
+const port = String.raw`(?:6553[0-5]|655[0-2]\d|65[0-4]\d\d|6[0-4]\d{3}|[1-5]\d{4}|[1-9]\d{0,3})`
+
 type Tls = { tls: boolean; tls_certificate_file?: string | undefined; tls_key_file?: string | undefined }
 
 /** What is said of https fits together. */
@@ -83,12 +87,16 @@ export const configSchema = z.strictObject({
       port: z.int().min(0).max(65535).default(443).describe('The port, for all but `identity: serve`.'),
       host: z
         .string()
+        .regex(new RegExp(`^(?:localhost|::1|${loopback4})$`), {
+          error: 'must be a loopback address, such as "127.0.0.1", for anywhere else a stranger could say who they are',
+        })
         .optional()
         .describe(
           'A loopback address, only for `identity: userspace` and the development mesh, `127.0.0.1` without it. With `tun` the mesh addresses of this node are listened on.',
         ),
       socket: z
         .string()
+        .min(1)
         .optional()
         .describe(
           'Only for `identity: serve`: the unix socket that "tailscale serve" forwards to. Made with mode 0600. Without it: `http.sock` in `runtime_directory`.',
@@ -270,7 +278,7 @@ export const configSchema = z.strictObject({
     .strictObject({
       listen: z
         .string()
-        .regex(/^(?:(?:127(?:\.\d{1,3}){3}|\[::1\]):\d{1,5}|\/.+)$/, {
+        .regex(new RegExp(`^(?:(?:${loopback4}|\\[::1\\]):${port}|/.+)$`), {
           error: 'must be a loopback address with a port, such as "127.0.0.1:9464", or the path of a unix socket',
         })
         .optional()

@@ -87,17 +87,10 @@ const isLoopback = (host: string) => host === 'localhost' || host === '::1' || /
 /** `group`: who else may open a unix socket. */
 type Place = ListenOptions & { group?: string | undefined }
 
-/** The places that this configuration asks for. `tun`: one for each mesh address that the node has now. Throws ConfigError. */
+/** The places that this configuration asks for. `tun`: one for each mesh address that the node has now. */
 function places({ listen, development }: Config, { strategy, addresses }: { strategy: string; addresses: readonly string[] }): Place[] {
   if (strategy === 'serve') return [{ path: listen.socket, group: listen.socket_group }]
-  if (development || strategy === 'userspace') {
-    const host = listen.host ?? '127.0.0.1'
-    if (!isLoopback(host))
-      throw new ConfigError(
-        `Here only a loopback address can be listened on, not ${host}: anywhere else a stranger could say who they are.`,
-      )
-    return [{ host, port: listen.port }]
-  }
+  if (development || strategy === 'userspace') return [{ host: listen.host ?? '127.0.0.1', port: listen.port }]
   return addresses.map((host) => ({ host, port: listen.port }))
 }
 

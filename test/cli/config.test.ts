@@ -51,6 +51,29 @@ test('an unknown key is refused with line, column and what was perhaps meant; so
   })
 })
 
+test('a place that no daemon could listen on is refused by the check already; the last port of an address is none of those', async (t) => {
+  const withPlaces = (listen: object, place: string) =>
+    checked(t, JSON.stringify({ ...JSON.parse(least), listen, metrics: { listen: place } }))
+  for (const place of ['127.0.0.1:99999', '127.0.0.1:65536', '127.0.0.1:0', '127.0.0.256:9464', '[::1]:70000', '0.0.0.0:9464']) {
+    const { code, lines } = await withPlaces({}, place)
+    assert.deepEqual([code, lines.length], [1, 1])
+    assert.match(lines[0] ?? '', /"listen" must be a loopback address with a port, .*, not "/)
+    assert.ok(lines[0]?.endsWith(`"${place}".`), lines[0])
+  }
+  for (const host of ['127.0.0.256', '100.64.0.1', '0.0.0.0', 'nowhere', '']) {
+    const { code, lines } = await withPlaces({ host }, '127.0.0.1:9464')
+    assert.deepEqual([code, lines.length], [1, 1])
+    assert.match(lines[0] ?? '', /"host" must be a loopback address, such as "127\.0\.0\.1", for anywhere else/)
+  }
+  assert.equal((await withPlaces({ socket: '' }, '/m.sock')).code, 1)
+  for (const [host, place] of [
+    ['127.255.0.1', '127.0.0.1:65535'],
+    ['::1', '[::1]:1'],
+    ['localhost', '/run/meshidp/metrics.sock'],
+  ] as const)
+    assert.deepEqual([place, (await withPlaces({ host }, place)).code], [place, 0])
+})
+
 test('what is no HuJSON is refused where it stops being it; a key that is there twice is, too', async (t) => {
   assert.deepEqual((await checked(t, '{ "state_directory": "/s",\n  policy_file: "/p" }')).lines, [
     'FILE:2:3: This word is not JSON; text stands in double quotes.',

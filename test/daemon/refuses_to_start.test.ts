@@ -148,7 +148,7 @@ suite('refuses to start', { concurrency: true }, () => {
     ...['0.0.0.0', '::', '192.0.2.1', '100.64.0.1'].map((host) => ({
       what: `the development mesh on ${host} [threats 506, 508]`,
       config: { listen: { port: 0, host } },
-      words: /only a loopback address can be listened on, not .*: anywhere else a stranger could say who they are/,
+      words: /"host" must be a loopback address, .*for anywhere else a stranger could say who they are, not "/,
     })),
     {
       what: 'the development mesh with an issuer that others use [threats 508]',
