@@ -1,13 +1,13 @@
 /** `meshidp service install | uninstall`: the daemon as a service of systemd. */
 import { existsSync, mkdirSync, readFileSync, realpathSync, rmSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
-import { promisify } from 'node:util'
 import { type Config, configKeys } from '../config.ts'
 import { openLocalApi } from '../identity/local_api.ts'
 import { type Place, startedUnits, type Units, unitsOf } from '../systemd/units.ts'
 import { Refused } from './ask.ts'
 import { type Command, type Terminal, UsageError, type Values } from './command.ts'
 import { configOption, defaultConfigFile, settledConfig } from './config_file.ts'
+import { changing, outdated } from './systemctl.ts'
 
 const folders: Readonly<Record<string, string>> = {
   system: 'etc/systemd/system',
@@ -17,19 +17,6 @@ const folders: Readonly<Record<string, string>> = {
 
 /** Where a unit goes below `root`. */
 const placeOf = (root: string, name: string): string => join(root, folders[dirname(name)] ?? '', name.slice(name.indexOf('/') + 1))
-
-/** Runs a program of systemd; where it fails, what it said is what is wrong. */
-async function systemd(terminal: Terminal, program: string, ...args: readonly string[]): Promise<void> {
-  terminal.write(`  ${[program, ...args].join(' ')}\n`)
-  const { execFile } = await import('node:child_process') // which no other command needs at its start
-  await promisify(execFile)(program, args).catch((error: Error & { stderr?: string; code?: unknown }) => {
-    throw new Refused(
-      error.code === 'ENOENT'
-        ? `${program} is not there. Does this machine run systemd?`
-        : `${[program, ...args].join(' ')} failed: ${(error.stderr ?? error.message).trim()}`,
-    )
-  })
-}
 
 /** What is to be listened on, as the mesh and the configuration say now. Throws Unavailable, Refused. */
 async function listenOf({ listen, mesh }: Config): Promise<Omit<Place, 'program'>> {
@@ -88,17 +75,26 @@ async function install(terminal: Terminal, values: Values): Promise<number> {
   }
   write(terminal, root, units)
   if (root !== '/') return 0
-  await systemd(terminal, 'systemd-sysusers', 'meshidp.conf')
-  await systemd(terminal, 'systemd-tmpfiles', '--create', 'meshidp.conf')
-  await systemd(terminal, 'systemctl', 'daemon-reload')
-  if (values.now) await systemd(terminal, 'systemctl', 'enable', '--now', ...startedUnits)
-  terminal.write(
-    values.now
-      ? '\nIt is running. Look at it: systemctl status meshidp; meshidp doctor\n'
-      : `\nStart it, now and at each boot: systemctl enable --now ${startedUnits.join(' ')}\n`,
-  )
+  await changing(terminal, 'systemd-sysusers', 'meshidp.conf')
+  await changing(terminal, 'systemd-tmpfiles', '--create', 'meshidp.conf')
+  await changing(terminal, 'systemctl', 'daemon-reload')
+  const anew = restarted(await outdated(startedUnits, (unit) => placeOf('/', `system/${unit}`)))
+  if (values.now && anew.length > 0) await changing(terminal, 'systemctl', 'restart', ...anew)
+  if (values.now) await changing(terminal, 'systemctl', 'enable', '--now', ...startedUnits)
+  terminal.write(`\n${values.now ? running : next(anew)}\n`)
   return 0
 }
+
+/** What has to be started anew, in one command, where those are outdated: a socket only together with what it is for. */
+const restarted = (units: readonly string[]): string[] =>
+  units.includes('meshidp.socket') ? [...new Set(['meshidp.socket', 'meshidp.service', ...units])] : [...units]
+
+const running = 'It is running. Look at it: systemctl status meshidp; meshidp doctor'
+
+const next = (anew: readonly string[]) =>
+  anew.length > 0
+    ? `What runs is as it was before. Start it anew: systemctl restart ${anew.join(' ')}`
+    : `Start it, now and at each boot: systemctl enable --now ${startedUnits.join(' ')}`
 
 async function uninstall(terminal: Terminal, values: Values): Promise<number> {
   const root = String(values.root ?? '/')
@@ -111,12 +107,12 @@ async function uninstall(terminal: Terminal, values: Values): Promise<number> {
   }
   // One that an older meshidp installed has fewer of them.
   const started = startedUnits.filter((unit) => files.includes(placeOf(root, `system/${unit}`)))
-  if (root === '/') await systemd(terminal, 'systemctl', 'disable', '--now', ...started.toReversed())
+  if (root === '/') await changing(terminal, 'systemctl', 'disable', '--now', ...started.toReversed())
   for (const file of files) {
     rmSync(file)
     terminal.write(`  ${file} removed\n`)
   }
-  if (root === '/') await systemd(terminal, 'systemctl', 'daemon-reload')
+  if (root === '/') await changing(terminal, 'systemctl', 'daemon-reload')
   terminal.write('\nConfiguration, policy and state are left as they are.\n')
   return 0
 }
@@ -130,10 +126,10 @@ export const service: Command = {
   summary: 'the daemon as a service of systemd: install, uninstall',
   usage: [...verbs.keys()].join(' | '),
   description:
-    'Writes a hardened service and its sockets, for the addresses that this node has in the mesh; run it again when they change. The sockets stay open while the daemon restarts, so that no request is refused. "uninstall" leaves configuration, policy and state.',
+    'Writes a hardened service and its sockets, for the addresses that this node has in the mesh. When those change: meshidp service install --now. It also starts anew what runs as an older file says. The sockets stay open while the daemon restarts, so that no request is refused. "uninstall" leaves configuration, policy and state.',
   options: {
     config: configOption,
-    now: { type: 'boolean', help: 'start it, too, now and at each boot' },
+    now: { type: 'boolean', help: 'start it, too, now and at each boot; anew, where its files have changed' },
     program: { type: 'string', argument: 'PATH', help: 'the program that the service runs; default: this one' },
     root: { type: 'string', argument: 'DIR', help: 'write below DIR, and tell systemd nothing: for packages and images' },
     'dry-run': { type: 'boolean', help: 'print what would be written' },

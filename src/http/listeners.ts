@@ -251,7 +251,7 @@ function unheardOf(config: Config, { strategy, addresses, running }: MeshStatus,
   const own = addresses.map((host) => (host.includes(':') ? `[${host}]` : host))
   const missing = own.map((host) => `${host}:${config.listen.port}`).filter((name) => !open.includes(name))
   if (missing.length === 0) return null
-  return `Nobody listens on ${missing.join(', ')}, where this node can be reached now. Run: meshidp service install; systemctl restart meshidp.socket meshidp.service`
+  return `Nobody listens on ${missing.join(', ')}, where this node can be reached now. Run: meshidp service install --now`
 }
 
 /** Listens (`listening`) on `HOST:PORT`. Throws ConfigError. */

@@ -22,7 +22,8 @@ const socketUnit = ({
   identity,
   group,
 }: Place): string => `# The sockets, open also while the service is not there: a restart refuses no connection, and no capability is needed for a low port.
-# "meshidp service install" writes an address of this node in the mesh into each ListenStream=. When the node gets others, run it again.
+# "meshidp service install" writes an address of this node in the mesh into each ListenStream=. When the node gets others:
+# "meshidp service install --now" writes them, and starts the sockets anew.
 [Unit]
 Description=Sockets of meshidp
 
@@ -60,6 +61,9 @@ ExecStart=${program} serve
 ExecReload=${program} reload
 Restart=always
 RestartSec=1
+# The first start of a newer program copies the database and changes its schema, which takes as long as the database is large: cut off, it would begin anew for
+# ever. What a start asks of others (tailscaled, a certificate) has deadlines of its own.
+TimeoutStartSec=infinity
 TimeoutStopSec=20
 # A daemon whose event loop or store does not answer is started anew.
 WatchdogSec=60

@@ -18,6 +18,13 @@ const config: ConfigInput = {
 }
 const policy = { grants: [{ src: ['*'], app: { register: [{ max_clients: 1_000_000 }] } }] }
 
+/** Opens more connections than the daemon may have, and each that ends again, for so many milliseconds. */
+const connecting = `
+const { connect } = require('node:net')
+const open = (localAddress) => connect({ host: '100.64.0.1', port: 443, localAddress }).on('error', () => {}).on('close', () => setTimeout(open, 50, localAddress))
+for (let n = 0; n < 100; n++) for (const from of ['100.64.0.2', '100.64.0.3']) open(from)
+setTimeout(() => process.exit(), Number(process.argv[1]))`
+
 test('meshidp as a service of systemd', async (t) => {
   const { run, sh, etc } = await boot(t)
   const write = (name: string, value: unknown) => writeFileSync(join(etc, name), typeof value === 'string' ? value : JSON.stringify(value))
@@ -50,6 +57,7 @@ test('meshidp as a service of systemd', async (t) => {
     assert.match(page.stdout, /^200 [\s\S]*alice@example\.com/)
     const again = await run('meshidp', 'service', 'install', '--program', '/usr/local/bin/meshidp')
     assert.match(again.stdout, /meshidp\.service is as it should be/)
+    assert.doesNotMatch(again.stdout, /as it was before/)
   })
 
   await t.test('every hardening switch that Node can bear: exposure by systemd-analyze at most 1.5', async (t) => {
@@ -57,6 +65,7 @@ test('meshidp as a service of systemd', async (t) => {
     const [, exposure = '10'] = /Overall exposure level for meshidp\.service: ([\d.]+)/.exec(stdout) ?? []
     t.diagnostic(`exposure ${exposure}`)
     assert.ok(Number(exposure) <= 1.5, stdout)
+    assert.equal(await show('TimeoutStartUSec'), 'infinity', 'a migration takes as long as the database is large')
     assert.equal(await show('LimitCORE'), '0', 'no dump of its memory: the signing keys are in it')
     const units = ['meshidp.service', 'meshidp.socket', 'meshidp-backup.service', 'meshidp-backup.timer']
     const verified = await run('systemd-analyze', 'verify', ...units.map((unit) => `/etc/systemd/system/${unit}`))
@@ -117,6 +126,25 @@ test('meshidp as a service of systemd', async (t) => {
     assert.match(await sh('journalctl --unit=meshidp --no-pager --output=cat'), /Watchdog timeout/)
   })
 
+  await t.test('the watchdog hears of a daemon whose file descriptors are all in use, and lets it live', async () => {
+    await sh(
+      'printf "[Service]\\nWatchdogSec=3\\nLimitNOFILE=90\\n" > /etc/systemd/system/meshidp.service.d/test.conf; systemctl daemon-reload; systemctl restart meshidp',
+    )
+    const before = await show('MainPID')
+    const flood = run('node', '-e', connecting, '12000')
+    const used = async () => Number((await sh(`ls /proc/${before}/fd | wc -l`)).trim())
+    let most = 0
+    for (let times = 0; times < 20; times++) {
+      await new Promise((done) => setTimeout(done, 500))
+      most = Math.max(most, await used())
+    }
+    assert.ok(most >= 89, `${most} of 90 were in use`)
+    await flood
+    assert.equal(await show('MainPID'), before)
+    await eventually('it answers', async () => (await ask('100.64.0.2', '100.64.0.1', '/healthz')).stdout.startsWith('200'))
+    await sh('printf "[Service]\\nWatchdogSec=3\\n" > /etc/systemd/system/meshidp.service.d/test.conf; systemctl daemon-reload')
+  })
+
   await t.test('whoever bound it: a connection to an address that is not this node’s in the mesh is closed', async () => {
     await sh(
       'mkdir -p /etc/systemd/system/meshidp.socket.d; printf "[Socket]\\nListenStream=127.0.0.1:443\\n" > /etc/systemd/system/meshidp.socket.d/test.conf; systemctl daemon-reload; systemctl stop meshidp.service; systemctl restart meshidp.socket; systemctl start meshidp.service',
@@ -133,14 +161,19 @@ test('meshidp as a service of systemd', async (t) => {
       await eventually('it says so', async () => /service install/.test(await show('StatusText')), 30_000)
       const { stdout } = await run('meshidp', 'status')
       assert.match(stdout, /^ready +no/m)
-      assert.match(
-        stdout,
-        /Nobody listens on 100\.64\.0\.9:443, .* Run: meshidp service install; systemctl restart meshidp\.socket meshidp\.service/,
-      )
-      await sh(
-        'rm -r /etc/systemd/system/meshidp.socket.d; meshidp service install --program /usr/local/bin/meshidp; systemctl restart meshidp.socket meshidp.service',
-      )
+      assert.match(stdout, /Nobody listens on 100\.64\.0\.9:443, .* Run: meshidp service install --now/)
+      await sh('rm -r /etc/systemd/system/meshidp.socket.d')
+      const service = ['service', 'install', '--program', '/usr/local/bin/meshidp']
+      const written = await run('meshidp', ...service)
+      assert.match(written.stdout, /What runs is as it was before\. Start it anew: systemctl restart meshidp\.socket meshidp\.service\n$/)
+      const anew = await run('meshidp', ...service, '--now')
+      assert.match(anew.stdout, /^ {2}systemctl restart meshidp\.socket meshidp\.service$/m)
+      assert.equal(anew.code, 0, anew.stderr)
       assert.match((await ask('100.64.0.2', '100.64.0.9', '/readyz')).stdout, /^200 /)
+      const before = await show('MainPID')
+      const again = await run('meshidp', ...service, '--now')
+      assert.equal(again.code, 0, again.stderr)
+      assert.equal(await show('MainPID'), before, 'what runs as its files say is left alone')
     },
   )
 
