@@ -36,6 +36,9 @@ const mostUnread = 64 * 1024
  */
 const toldAfter = 1000
 
+/** So many requests of one address wait for their turn at most. */
+const mostInLine = 256
+
 /** So many wait for that at most, with a connection each; others are told at once. */
 const mostHeld = 1024
 
@@ -48,7 +51,9 @@ export function createGate(
 ): Gate {
   const { per_address, at_once, in_progress } = config.limits
   const perAddress = createRateLimit(per_address, () => performance.now())
-  const turns = createTurns(at_once, in_progress)
+  const ofAddress = createTurns<string>(at_once, mostInLine)
+  // What is pipelined waits for the answer before it anyway (RFC 9112 §9.3.2): begun at once, it would count as work in progress for as long as that takes.
+  const ofConnection = createTurns<Socket>(1, mostInLine)
   const load = createLoadMeter(in_progress)
   const held = new Set<Socket>()
   // By the exact path: what is spelled in another way is an endpoint all the same, or none, and is counted.
@@ -91,6 +96,18 @@ export function createGate(
     }, toldAfter).unref()
   }
 
+  /** Counts a request as work from when it is here whole: one that is sent slowly costs its sender a connection, and nobody else anything. */
+  function countWork(request: IncomingMessage, response: ServerResponse): void {
+    const begin = () => {
+      if (response.closed) return
+      load.begin()
+      response.once('close', load.end)
+    }
+    const { 'content-length': length = '0', 'transfer-encoding': chunked } = request.headers
+    if (length === '0' && chunked === undefined) begin()
+    else request.once('end', begin)
+  }
+
   // Jittered, so that they do not all come back at the same moment.
   const refuseBusy = (request: IncomingMessage, response: ServerResponse) => refuse(request, response, 503, 1 + randomInt(5))
 
@@ -105,18 +122,22 @@ export function createGate(
       if (seconds > 0) return refuseLater(request, response, seconds)
       const now = load.now()
       if (now === 'overloaded' || (now === 'busy' && kind === 'other')) return refuseBusy(request, response)
+      const { socket } = request
       const begin = () => {
-        if (request.socket.destroyed) return false
-        load.begin()
-        response.once('close', () => {
-          load.end()
-          if (address !== undefined) turns.done(address)
-        })
+        if (socket.destroyed) return false
+        countWork(request, response)
+        if (address !== undefined) response.once('close', () => ofAddress.done(address))
         go()
         return true
       }
-      if (address === undefined) begin()
-      else if (!turns.take(address, begin)) refuseBusy(request, response)
+      const enter = () => {
+        if (socket.destroyed) return false
+        response.once('close', () => ofConnection.done(socket))
+        if (address === undefined) begin()
+        else if (!ofAddress.take(address, begin)) refuseBusy(request, response)
+        return true
+      }
+      if (!ofConnection.take(socket, enter)) refuseBusy(request, response)
     },
     lag: load.lag,
     inProgress: load.inProgress,

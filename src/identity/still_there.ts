@@ -24,10 +24,8 @@ export async function stillThere(remembered: Remembered, { whois, status, now }:
     caller.principal.user_id === remembered.user_id &&
     (remembered.bind === 'user' || caller.principal.node.id === remembered.node_id)
 
-  const here = await whois(remembered.address)
+  const here = readable(await whois(remembered.address))
   if (isThem(here)) return { there: true, principal: here.principal }
-  // What cannot be read is no reason to end anything.
-  if (isMalformed(here)) throw new Unavailable('The mesh answers something that meshidp cannot read. Try again in a moment.')
 
   const theirs = Object.values((await status()).Peer ?? {})
     .filter((peer) => peer.UserID === remembered.user_id && (remembered.bind === 'user' || peer.ID === remembered.node_id))
@@ -37,7 +35,7 @@ export async function stillThere(remembered: Remembered, { whois, status, now }:
 
   let reason: StillThereReason = 'unknown'
   for (const address of live.flatMap(firstAddress)) {
-    const caller = await whois(address)
+    const caller = readable(await whois(address))
     if (isThem(caller)) return { there: true, principal: caller.principal }
     if (caller.principal === null) reason = caller.reason
   }
@@ -48,19 +46,22 @@ export async function stillThere(remembered: Remembered, { whois, status, now }:
 export async function machineThere({ node_id, address }: RememberedMachine, { whois, status, now }: Asks): Promise<MachineThere> {
   const isIt = (caller: Caller): caller is { principal: NodePrincipal } =>
     caller.principal?.kind === 'node' && caller.principal.node.id === node_id
-  const here = await whois(address)
+  const here = readable(await whois(address))
   if (isIt(here)) return { there: true, principal: here.principal }
-  if (isMalformed(here)) throw new Unavailable('The mesh answers something that meshidp cannot read. Try again in a moment.')
   const peer = Object.values((await status()).Peer ?? {}).find(({ ID }) => ID === node_id)
   const [elsewhere] = peer && !hasExpired(peer, now()) ? firstAddress(peer) : []
-  const caller = elsewhere === undefined ? undefined : await whois(elsewhere)
+  const caller = elsewhere === undefined ? undefined : readable(await whois(elsewhere))
   if (caller && isIt(caller)) return { there: true, principal: caller.principal }
   return { there: false, sentence: `The tagged machine that called from ${address} is not in the mesh now, or it is none any more.` }
 }
 
 type StillThereReason = Parameters<typeof nobody>[0]
 
-const isMalformed = (caller: Caller) => caller.principal === null && caller.reason === 'malformed'
+/** What cannot be read is no reason to end anything. Throws `Unavailable`. */
+function readable(caller: Caller): Caller {
+  if (caller.principal !== null || caller.reason !== 'malformed') return caller
+  throw new Unavailable('The mesh answers something that meshidp cannot read. Try again in a moment.')
+}
 
 const firstAddress = ({ TailscaleIPs }: Peer) => TailscaleIPs?.slice(0, 1) ?? []
 

@@ -5,6 +5,8 @@
  * tailscaled still answers (S3), so the connection's other end must belong to the owner of tailscaled's socket, at each request.
  */
 import { stat } from 'node:fs/promises'
+import { performance } from 'node:perf_hooks'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { Unavailable } from '../oauth/error.ts'
 import type { Caller } from '../oauth/principal.ts'
 import { isLoopback, unmapped } from './address.ts'
@@ -13,10 +15,8 @@ import { overflowUser, owners } from './socket_owner.ts'
 import { isFunnelled, type Strategy, type Surroundings } from './strategy.ts'
 
 export type UserspaceOptions = {
-  /** Misses that one source address may cause in ten seconds; each stalls tailscaled for 180 ms (S2), on a busy machine for longer. Default 1. */
-  maxMisses?: number
-  /** Monotonic milliseconds. */
-  elapsed?: () => number
+  /** How long somebody who is not known yet waits to be asked about, in milliseconds. Default 5000. */
+  patience?: number
   /** Seams for tests, which cannot become another user: who owns the other end, tailscaled's socket, and who is everybody. */
   ownersOf?: typeof owners
   ownerOfFile?: (path: string) => Promise<number>
@@ -24,9 +24,9 @@ export type UserspaceOptions = {
 }
 
 export function userspace({ whoisPort, socket }: Surroundings, options: UserspaceOptions = {}): Strategy {
-  const { maxMisses = 1, elapsed = () => performance.now(), ownersOf = owners, overflow = overflowUser } = options
+  const { patience = 5000, ownersOf = owners, overflow = overflowUser } = options
   const { ownerOfFile = async (path) => (await stat(path)).uid } = options
-  const misses = boundedMisses(maxMisses, elapsed)
+  const questions = pacedQuestions(patience)
 
   /** Whether the other end is tailscaled's. Every socket that could be it has to be: which one it is may not be clear. */
   async function openedByTailscaled(ends: Parameters<typeof owners>[0]): Promise<boolean> {
@@ -42,64 +42,89 @@ export function userspace({ whoisPort, socket }: Surroundings, options: Userspac
     const [source, local, port] = [unmapped(connection.remoteAddress), unmapped(connection.localAddress), connection.remotePort]
     if (isFunnelled(connection)) return nobody('funnel', source)
     if (!isLoopback(source) || !isLoopback(local)) return nobody('not_mesh', source)
-    const known = misses.known(source, port) // before /proc is read, which costs more the more connections a stranger opens
+    const known = questions.known(port) // before /proc is read, which costs more the more connections a stranger opens
     if (known) return known
     if (!(await openedByTailscaled({ address: source, port, peerAddress: local, peerPort: connection.localPort }))) {
       return nobody('local_process', source)
     }
-    return misses.ask(source, port, () => whoisPort(source, port))
+    return questions.ask(port, () => whoisPort(source, port))
   }
 }
 
-/**
- * Asks about connections so that those who are nobody cannot hold up the others: misses are remembered for ten seconds by address and port, and counted by
- * address. In memory: a restart forgets, which costs little.
- */
-function boundedMisses(max: number, elapsed: () => number) {
-  const size = 1024
-  const windowMs = 10_000
-  let since = elapsed()
-  let recent = new Map<string, Map<number, Nobody>>()
-  const hits = new Set<string>() // ports that were somebody's: those go on while strangers miss
-  const lanes = new Map<string, Promise<Caller>>() // by address, the last question about a port that was not
+/** A miss stalls tailscaled for 180 ms (S2), on a busy machine for longer. So many times as long nobody unknown is asked about afterwards: a tenth is theirs. */
+const restAfterMiss = 9
 
-  function refused(address: string, port: number): Nobody | undefined {
-    if (elapsed() - since > windowMs) {
-      since = elapsed()
-      recent = new Map()
-    }
-    const missed = recent.get(address)
-    const same = missed?.get(port)
-    if (same || (missed?.size ?? 0) < max) return same
-    throw new Unavailable('Too many connections that the mesh does not know; try again in ten seconds.', { retryAfter: 10 })
+/** A miss is remembered for so many milliseconds: the same port may be somebody's later. */
+const missKept = 10_000
+
+const most = { remembered: 1024, waiting: 256 }
+
+/**
+ * Asks about connections, by port, so that those who are nobody cannot hold up the others: who is not known yet is asked about in turn, and after a miss a
+ * while later; who was somebody is asked about at once. In memory: a restart forgets, which costs little.
+ */
+function pacedQuestions(patience: number) {
+  const elapsed = () => performance.now()
+  const hits = new Set<number>() // ports that were somebody's: those go on while strangers miss
+  const missed = new Map<number, { caller: Nobody; until: number }>()
+  let restsUntil = 0
+  let waiting = 0
+  let line: Promise<unknown> | null = null
+
+  function remembered(port: number): Nobody | undefined {
+    const miss = missed.get(port)
+    if (miss && miss.until > elapsed()) return miss.caller
+    missed.delete(port)
+    return undefined
   }
 
-  function note(address: string, port: number, caller: Caller): Caller {
-    const key = `${address}:${port}`
-    hits.delete(key)
-    if (caller.principal !== null) hits.add(key)
-    else if (caller.reason === 'unknown') recent.set(address, (recent.get(address) ?? new Map()).set(port, caller))
-    if (hits.size > size) hits.delete(hits.values().next().value as string)
-    if (recent.size > size) recent.delete(recent.keys().next().value as string)
+  function note(port: number, caller: Caller): Caller {
+    hits.delete(port)
+    if (caller.principal !== null) hits.add(port)
+    else if (caller.reason === 'unknown') missed.set(port, { caller, until: elapsed() + missKept })
+    if (hits.size > most.remembered) hits.delete(hits.values().next().value as number)
+    if (missed.size > most.remembered) missed.delete(missed.keys().next().value as number)
     return caller
   }
 
-  return {
-    /** A port that was nobody's a moment ago. Throws `Unavailable` where that address has missed too often, for all but who was somebody. */
-    known: (address: string, port: number): Nobody | undefined => (hits.has(`${address}:${port}`) ? undefined : refused(address, port)),
+  const busy = () => new Unavailable('Too many connections that the mesh does not know. Try again in a moment.', { retryAfter: 2 })
 
-    /** The answer to `question`. Throws `Unavailable` where that address has missed too often. */
-    async ask(address: string, port: number, question: () => Promise<Caller>): Promise<Caller> {
-      if (hits.has(`${address}:${port}`)) return note(address, port, await question())
-      // One after the other, or as many misses as there are strangers would be on their way before the first is counted. Who is somebody waits for
-      // 0.1 ms each; if tailscaled cannot be asked, or has missed too often, that is so for all who wait.
-      const inTurn = async () => refused(address, port) ?? note(address, port, await question())
-      const turn = lanes.get(address)?.then(inTurn) ?? inTurn()
-      lanes.set(address, turn)
+  /** Undefined where the rest would take longer than whoever came at `came` waits. */
+  async function inTurn(port: number, came: number, question: () => Promise<Caller>): Promise<Caller | undefined> {
+    const same = remembered(port)
+    if (same) return same
+    const rest = Math.max(0, restsUntil - elapsed())
+    if (rest > 0 && elapsed() + rest - came > patience) return undefined
+    if (rest > 0) await sleep(rest)
+    const began = elapsed()
+    const caller = await question()
+    if (caller.principal === null && caller.reason === 'unknown') restsUntil = elapsed() + restAfterMiss * (elapsed() - began)
+    return note(port, caller)
+  }
+
+  return {
+    /** A port that was nobody's a moment ago. Throws `Unavailable` where too many wait already, for all but who was somebody. */
+    known(port: number): Nobody | undefined {
+      if (hits.has(port)) return undefined
+      if (waiting >= most.waiting) throw busy()
+      return remembered(port)
+    },
+
+    /** The answer to `question`. Throws `Unavailable` for who would have to wait too long; and where tailscaled cannot be asked, for all who wait. */
+    async ask(port: number, question: () => Promise<Caller>): Promise<Caller> {
+      if (hits.has(port)) return note(port, await question())
+      const came = elapsed()
+      const mine = () => inTurn(port, came, question)
+      const turn: Promise<Caller | undefined> = line?.then(mine) ?? mine()
+      line = turn
+      waiting++
       try {
-        return await turn
+        const caller = await turn
+        if (!caller) throw busy()
+        return caller
       } finally {
-        if (lanes.get(address) === turn) lanes.delete(address)
+        waiting--
+        if (line === turn) line = null
       }
     },
   }

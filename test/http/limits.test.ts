@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict'
 import { connect } from 'node:net'
 import { test } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { canonicalAddress } from '../../src/http/canonical_address.ts'
 import { createRateLimit } from '../../src/http/rate_limit.ts'
 import { rulesOf } from '../../src/janitor.ts'
@@ -139,6 +140,29 @@ test('CWE-770: requests whose connection ended, in the line or behind another on
   }
   going.resolve()
   assert.equal((await bob.send('/')).status, 200)
+})
+
+test('CWE-400: bodies that never come, and requests in line behind them on their connections, are no work in progress: others are served [threats 418, 515]', async (t) => {
+  const { alice, config, issuer } = await start(t, { config: { limits: { in_progress: 100 } } })
+  const { port, host } = new URL(issuer)
+  const request = (line: string, more = '') => `${line} HTTP/1.1\r\nHost: ${host}\r\n${more}\r\n`
+  const form = (length: number) =>
+    request('POST /token', `Content-Type: application/x-www-form-urlencoded\r\nContent-Length: ${length}\r\n`)
+  const say = (text: string) => {
+    const socket = connect({ port: Number(port), host: '127.0.0.1', localAddress: '127.0.0.99' }).on('error', () => undefined)
+    t.after(() => socket.destroy())
+    return new Promise<void>((resolve) => void socket.write(text, () => resolve()))
+  }
+  for (let count = 0; count < config.limits.at_once; count++) await say(form(10))
+  for (let count = 0; count < 20; count++) await say(form(0) + request('GET /userinfo').repeat(30))
+  await until(async () => (await alice.send('/healthz')).status === 200)
+  const client = await alice.register()
+  const tokens = await alice.signIn(client, wiki)
+  for (let count = 0; count < 10; count++) {
+    assert.equal((await alice.send('/userinfo')).status, 401)
+    await sleep(20)
+  }
+  assert.ok(await alice.refresh(client, tokens))
 })
 
 test('CWE-770: an address that opens connections too often is not heard, and others are', async (t) => {

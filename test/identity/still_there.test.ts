@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict'
 import { type TestContext, test } from 'node:test'
 import type { Remembered } from '../../src/identity/identity.ts'
+import { nobody } from '../../src/identity/nobody.ts'
+import { machineThere, stillThere } from '../../src/identity/still_there.ts'
 import { Unavailable } from '../../src/oauth/error.ts'
 import { onDevMesh } from '../support/local_api.ts'
 
@@ -122,4 +124,14 @@ test('an answer that says "not there" is a sentence with what to do', async (t) 
   const gone = await identity.stillThere(alice)
   assert.ok(!gone.there)
   assert.match(gone.sentence, /^The person who signed in from 127\.0\.0\.2 is not in the mesh now\. .*\.$/)
+})
+
+test('what cannot be read of any machine of theirs is 503, not "gone": it is no reason to end anything', async () => {
+  const whois = async (address: string) => nobody(address === '100.64.0.2' ? 'unknown' : 'malformed', address)
+  const peer = (id: string, ip: string) => ({ ID: id, UserID: '101', TailscaleIPs: [ip] })
+  const status = async () =>
+    ({ BackendState: 'Running', Peer: { a: peer('alice-laptop', '100.64.0.9'), b: peer('other', '100.64.0.8') } }) as never
+  const asks = { whois, status, now: () => 0 }
+  await assert.rejects(stillThere({ ...alice, address: '100.64.0.2' }, asks), Unavailable)
+  await assert.rejects(machineThere({ node_id: 'alice-laptop', address: '100.64.0.2' }, asks), Unavailable)
 })

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net'
 import { endianness } from 'node:os'
 import { type TestContext, test } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { Connection } from '../../src/identity/identity.ts'
 import { nobody } from '../../src/identity/nobody.ts'
 import { owners, ownersIn } from '../../src/identity/socket_owner.ts'
@@ -135,48 +136,52 @@ test('userspace mode is loopback only, and Funnel is nobody [threats 349]', asyn
   assert.equal(await who({ ...from('::ffff:127.0.0.1'), localAddress: '::ffff:127.0.0.1' }), 'somebody')
 })
 
-test('S2: a miss is remembered for a moment, and misses of one source are bounded; who was a hit goes on', async () => {
-  let time = 0
-  let asked = 0
-  const known = 40_000
-  const who = strategyWith({ maxMisses: 2, elapsed: () => time }, async (address, port) => {
-    asked++
-    return port === known ? alice : nobody('unknown', address)
+/** Who is at port 40000 is alice, others are nobody, which takes `missMs` to find out; and when each question began and ended. */
+function strangers({ missMs, ...options }: UserspaceOptions & { missMs: number }) {
+  const questions: { port: number; began: number; ended: number }[] = []
+  let asking = 0
+  const who = strategyWith(options, async (address, port) => {
+    assert.equal(++asking, 1, 'one at a time')
+    const began = performance.now()
+    if (port !== 40_000) await sleep(missMs)
+    asking--
+    questions.push({ port, began, ended: performance.now() })
+    return port === 40_000 ? alice : nobody('unknown', address)
   })
-  const ask = (remotePort: number, source = '127.0.0.1') => who({ ...from(source), remotePort })
+  return { questions, ask: (remotePort: number) => who({ ...from('127.0.0.1'), remotePort }) }
+}
 
-  assert.equal(await ask(known), 'somebody')
+test('S2: a miss is remembered for a moment by its port, and who was somebody is asked about meanwhile', async () => {
+  const { questions, ask } = strangers({ missMs: 50, patience: 0 })
+  assert.equal(await ask(40_000), 'somebody')
   assert.equal(await ask(1), 'unknown')
   assert.equal(await ask(1), 'unknown')
-  assert.equal(asked, 2, 'the second miss of the same port is not asked')
-  assert.equal(await ask(2), 'unknown')
-  await assert.rejects(ask(3), Unavailable)
-  assert.equal(asked, 3)
-  assert.equal(await ask(known), 'somebody')
-  assert.equal(await ask(1, '127.0.0.9'), 'unknown', 'another source has its own measure')
-  time += 10_001
-  assert.equal(await ask(3), 'unknown')
+  assert.equal(await ask(40_000), 'somebody')
+  await assert.rejects(ask(2), Unavailable)
+  assert.deepEqual(
+    questions.map(({ port }) => port),
+    [40_000, 1, 40_000],
+  )
 })
 
-test('S2: strangers who come at the same moment miss one after the other, and no more often; somebody among them is answered', async () => {
-  const asked: number[] = []
-  let asking = 0
-  const known = 40_000
-  const who = strategyWith({ elapsed: () => 0 }, async (address, port) => {
-    assert.equal(++asking, 1)
-    asked.push(port)
-    await new Promise((done) => setTimeout(done, 5))
-    asking--
-    return port === known ? alice : nobody('unknown', address)
-  })
-  const callers = [known, 1, 2, 3, 4, 5, 6, 7, 8].map((remotePort) => who({ ...from('127.0.0.1'), remotePort }))
-  const [first, second, ...others] = await Promise.allSettled(callers)
-  assert.deepEqual(
-    [first, second],
-    ['somebody', 'unknown'].map((value) => ({ status: 'fulfilled', value })),
-  )
-  for (const { status } of others) assert.equal(status, 'rejected')
-  assert.deepEqual(asked, [known, 1])
+test('S2: all misses together get a tenth of the time: whoever is not known yet waits in turn, nine times as long as the last miss took', async () => {
+  const { questions, ask } = strangers({ missMs: 20 })
+  const callers = await Promise.all([1, 2, 3, 40_000].map(ask))
+  assert.deepEqual(callers, ['unknown', 'unknown', 'unknown', 'somebody'], 'strangers do not shut anybody out')
+  for (const [at, { began }] of questions.entries()) {
+    const before = questions[at - 1]
+    if (before) assert.ok(began - before.ended >= 8 * (before.ended - before.began), JSON.stringify(questions))
+  }
+})
+
+test('S2: who would wait too long, or behind too many, is told to come again at once', async () => {
+  const { questions, ask } = strangers({ missMs: 50, patience: 300 })
+  const tried = await Promise.allSettled(Array.from({ length: 300 }, (_, port) => ask(port + 1)))
+  const refused = tried.filter((one) => one.status === 'rejected')
+  assert.ok(refused.length >= 298 && refused.every(({ reason }) => reason instanceof Unavailable), `${refused.length} refused`)
+  assert.ok(questions.length <= 2)
+  await sleep(1000)
+  assert.equal(await ask(40_000), 'somebody')
 })
 
 test('S2: when tailscaled cannot be asked, those who wait hear that at once', async () => {
