@@ -133,10 +133,10 @@ test('CWE-770: requests whose connection ended, in the line or behind another on
     return identify(connection)
   }
   for (let round = 1; round <= 3; round++) {
-    const socket = connect({ port: Number(port), host: '127.0.0.1', localAddress: '127.0.0.3' })
-    socket.on('error', () => {}).write(`GET / HTTP/1.1\r\nHost: ${host}\r\n\r\n`.repeat(10))
-    await until(() => waiting === 6 * round)
-    socket.destroy()
+    const sockets = Array.from({ length: 8 }, () => connect({ port: Number(port), host: '127.0.0.1', localAddress: '127.0.0.3' }))
+    for (const socket of sockets) socket.on('error', () => {}).write(`GET / HTTP/1.1\r\nHost: ${host}\r\n\r\n`.repeat(10))
+    await until(() => waiting >= 6 * round)
+    for (const socket of sockets) socket.destroy()
   }
   going.resolve()
   assert.equal((await bob.send('/')).status, 200)
