@@ -49,16 +49,19 @@ export function endListening(server: Server, done?: () => void): void {
   putBack() // the file that Node removes is gone when `close` returns
 }
 
+const nothing = () => undefined
+
 /** Moves away what is at the path of `server`'s socket now and is not that; what it returns moves it back. */
 function putAside(server: Server): () => void {
   const mine = made.get(server)
-  const found = mine && fileAt(mine.path)
-  if (!mine || !found || isSame(mine.file, found)) return () => undefined
+  if (!mine) return nothing
   const aside = `${mine.path}.aside`
   try {
+    const found = fileAt(mine.path)
+    if (!found || isSame(mine.file, found)) return nothing
     renameSync(mine.path, aside)
   } catch {
-    return () => undefined // who may not rename there may not remove there
+    return nothing // who may not look or rename there may not remove there
   }
   return () => renameSync(aside, mine.path)
 }
