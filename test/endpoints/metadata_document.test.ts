@@ -178,9 +178,10 @@ test('CIMD §4, §8.6: whatever stands at the address, its visitor learns one an
     assert.equal((await alice.authorize({ client_id, redirect_uri }, wiki)).status, 400, 'errors are not kept')
   }
   assert.equal(seen.size, 1, [...seen].join('\n'))
-  const causes = logged.flatMap(({ fields }) =>
-    fields.err instanceof Error ? [`${fields.err.message} ${(fields.err as { code?: string }).code}`] : [],
-  )
+  // As the log shows an error: with what caused it.
+  const wordsOfAll = (error: unknown): string =>
+    error instanceof Error ? `${error.message} ${(error as { code?: string }).code ?? ''} ${wordsOfAll(error.cause)}` : ''
+  const causes = logged.map(({ fields }) => wordsOfAll(fields.err))
   for (const cause of [/status 404/, /status 302/, /not a JSON content type/, /ECONNREFUSED/, /ALTNAME/, /client_id is not the URL/])
     assert.ok(
       causes.some((one) => cause.test(one)),
