@@ -19,6 +19,7 @@ const [, flags] = /^#!\S+ -S node (.*)\n/.exec(readFileSync(path('bin/meshidp.mj
 
 const besides = {
   name: 'besides',
+  // What is seldom needed lies beside the program, as an asset.
   setup({ onResolve, onLoad }) {
     onResolve({ filter: new RegExp(`^(${seldom.join('|')})$`) }, ({ path: name }) => ({ path: name, namespace: 'besides' }))
     onLoad({ filter: /./, namespace: 'besides' }, ({ path: name }) => ({

@@ -5,12 +5,12 @@ import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { z } from 'zod'
-import type { Terminal } from '../src/cli/command.ts'
-import { commands, run } from '../src/cli/index.ts'
+import { commands } from '../src/cli/index.ts'
 import { jsonSchemaOf } from '../src/config/json_schema.ts'
 import { configKeys, configSchema } from '../src/config.ts'
 import { policyJsonSchema } from '../src/policy/json_schema.ts'
 import { example, unitsOf } from '../src/systemd/units.ts'
+import { printed } from '../test/support/printed.ts'
 import { areas, type Covering, gapsOf, threatsTable } from './threats.ts'
 
 const root = fileURLToPath(new URL('../', import.meta.url))
@@ -78,30 +78,13 @@ ${keysOf(jsonSchema(configSchema)).join('\n')}
 `
 
 /** What a command line prints. */
-async function printed(...argv: readonly string[]): Promise<string> {
-  let text = ''
-  const write = (more: string) => {
-    text += more
-  }
-  const terminal: Terminal = {
-    env: {},
-    pid: 1,
-    program: 'meshidp',
-    interactive: false,
-    write,
-    writeError: write,
-    onHangup: () => undefined,
-    untilStopped: async () => '',
-  }
-  await run(terminal, argv)
-  return text.trimEnd()
-}
+const said = async (...argv: readonly string[]): Promise<string> => (await printed(argv)).stdout.trimEnd()
 
 const block = (text: string) => `\`\`\`text\n${text}\n\`\`\``
 
 async function commandLine(): Promise<string> {
-  const parts = [`${made}\n\n# Commands\n\n${block(await printed('--help'))}`]
-  for (const name of commands.keys()) parts.push(`## ${name}\n\n${block(await printed(...name.split(' '), '--help'))}`)
+  const parts = [`${made}\n\n# Commands\n\n${block(await said('--help'))}`]
+  for (const name of commands.keys()) parts.push(`## ${name}\n\n${block(await said(...name.split(' '), '--help'))}`)
   return `${parts.join('\n\n')}\n`
 }
 

@@ -1,5 +1,4 @@
 /** The commands that ask the daemon: a subcommand is an action, what follows are its arguments, and a shape in which people read the answer. */
-
 import { readFileSync } from 'node:fs'
 import { mostRows } from '../admin/actions.ts'
 import type { Ended, Traced } from '../admin/trace.ts'

@@ -1,5 +1,4 @@
 /** `meshidp decisions tail` and `export`: the record as it grows, and all of it. */
-
 import { setTimeout as sleep } from 'node:timers/promises'
 import { mostRows } from '../admin/actions.ts'
 import type { Config } from '../config.ts'

@@ -27,12 +27,14 @@ const space = { low: 100 * mebibyte, little: 1024 * mebibyte }
 
 const shown = (bytes: number) => `${Math.round(bytes / mebibyte).toLocaleString('en')} MiB`
 
+const notThereYet = (directory: string) => skipped(`${directory} is not there yet; the daemon makes it at its first start.`)
+
 /** Runs `look` in the state directory where there is one. Who may not enter it would find nothing in it. */
 const there =
   (look: (directory: string, subject: Subject) => Finding): Check['run'] =>
   (subject) => {
     const { state_directory: directory } = subject.config
-    if (!existsSync(directory)) return skipped(`${directory} is not there yet; the daemon makes it at its first start.`)
+    if (!existsSync(directory)) return notThereYet(directory)
     try {
       accessSync(directory, constants.R_OK | constants.X_OK)
     } catch {
@@ -44,9 +46,7 @@ const there =
 /** The same, cheaply. */
 function cheaply(look: (directory: string) => Finding): Pick<Check, 'run' | 'cheap'> {
   const run = ({ config: { state_directory } }: Pick<Subject, 'config'>) =>
-    existsSync(state_directory)
-      ? look(state_directory)
-      : skipped(`${state_directory} is not there yet; the daemon makes it at its first start.`)
+    existsSync(state_directory) ? look(state_directory) : notThereYet(state_directory)
   return { run, cheap: run }
 }
 

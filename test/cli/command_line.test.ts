@@ -5,50 +5,36 @@ import { createServer } from 'node:net'
 import { delimiter, join } from 'node:path'
 import { suite, test } from 'node:test'
 import { ask, Refused } from '../../src/cli/ask.ts'
-import { type Terminal, UsageError } from '../../src/cli/command.ts'
-import { commands, run } from '../../src/cli/index.ts'
+import { UsageError } from '../../src/cli/command.ts'
+import { commands } from '../../src/cli/index.ts'
 import { parseConfig } from '../../src/config.ts'
+import { printed } from '../support/printed.ts'
 import { install, meshidp, program, spawned } from '../support/program.ts'
 import { start, temporaryDirectory } from '../support/start.ts'
 
 /** Runs a command line in this process; resolves with what it printed. */
-async function printed(argv: readonly string[], columns?: number): Promise<{ code: number; text: string }> {
-  let text = ''
-  const write = (more: string) => {
-    text += more
-  }
-  const terminal: Terminal = {
-    env: {},
-    pid: 1,
-    program: 'meshidp',
-    interactive: false,
-    columns,
-    write,
-    writeError: write,
-    onHangup: () => undefined,
-    untilStopped: async () => 'SIGTERM',
-  }
-  const code = await run(terminal, argv)
-  return { code, text }
+async function said(argv: readonly string[], columns?: number): Promise<{ code: number; text: string }> {
+  const { code, stdout, stderr } = await printed(argv, { columns })
+  return { code, text: stdout + stderr }
 }
 
 test('every command says what it does, what may follow it, and each of its options', async () => {
-  const { code, text } = await printed(['--help'])
+  const { code, text } = await said(['--help'])
   assert.equal(code, 0)
   for (const [name, { summary, options }] of commands) {
     assert.ok(text.includes(`  ${name}`) && text.includes(summary), name)
     for (const help of ['--help', '-h']) {
-      const own = await printed([...name.split(' '), help])
+      const own = await said([...name.split(' '), help])
       assert.equal(own.code, 0)
       assert.ok(own.text.startsWith(`Usage: meshidp ${name}`), name)
       for (const option of Object.keys(options)) assert.ok(own.text.includes(`--${option}`), option)
     }
   }
-  assert.deepEqual(await printed([]), { code: 2, text })
-  const together = await printed(['policy', '--help'])
+  assert.deepEqual(await said([]), { code: 2, text })
+  const together = await said(['policy', '--help'])
   assert.equal(together.code, 0)
   assert.match(together.text, /^Usage: meshidp policy COMMAND .*\n\n {2}policy check +whether .*\n {2}policy test +run/s)
-  assert.match((await printed(['--version'])).text, /^\d+\.\d+\.\d+\n$/)
+  assert.match((await said(['--version'])).text, /^\d+\.\d+\.\d+\n$/)
 })
 
 test('a command line that is not understood is never half obeyed: a sentence, and where to read more', async () => {
@@ -88,7 +74,7 @@ test('a command line that is not understood is never half obeyed: a sentence, an
     [['decisions', 'list', '--limit', '1001', '--config', '/dev/null'], /^--limit must be a number from 1 to 1000, not 1001\.$/],
     [['dev', '--port', 'http'], /^--port must be a number from 1 to 65534, not http\.$/],
   ] as const)
-    await assert.rejects(printed(argv), (error: Error) => {
+    await assert.rejects(said(argv), (error: Error) => {
       assert.ok(error instanceof UsageError, error.stack)
       assert.match(error.message, words)
       return true
@@ -97,7 +83,7 @@ test('a command line that is not understood is never half obeyed: a sentence, an
 
 test('an admin makes an initial access token, sees it once, and finds it in a list until it is revoked', async (t) => {
   const { configFile } = await start(t)
-  const run = (...argv: string[]) => printed(['tokens', 'initial', ...argv, '--config', configFile]).then(({ text }) => text)
+  const run = (...argv: string[]) => said(['tokens', 'initial', ...argv, '--config', configFile]).then(({ text }) => text)
   const made = await run('create', '--for', 'alice@example.com', '--uses', '3', '--expires', '12h')
   const [, id = ''] = /^Initial access token (\w{26}), for alice@example\.com: 3 times, until 20/m.exec(made) ?? []
   assert.match(made, /^mii_[\w-]{43}\n/)
@@ -111,9 +97,9 @@ test('an admin makes an initial access token, sees it once, and finds it in a li
 test('where a terminal is narrower than a table, the last column stands below the others, in lines that fit', async (t) => {
   const { mallory, configFile } = await start(t)
   for (let times = 0; times < 2; times++) await mallory.send('/register', { json: { redirect_uris: ['http://127.0.0.1/cb'] } })
-  const wide = await printed(['decisions', 'list', '--config', configFile])
+  const wide = await said(['decisions', 'list', '--config', configFile])
   assert.equal(wide.text.split('\n').length, 3, 'one line for each decision, for programs that read lines')
-  const { text } = await printed(['decisions', 'list', '--config', configFile], 100)
+  const { text } = await said(['decisions', 'list', '--config', configFile], 100)
   const [head = '', why = '', row = '', ...below] = text.trimEnd().split('\n')
   assert.match(head, /^DECISION +WHEN +OUTCOME +AT +WHO +CLIENT$/)
   assert.equal(why, '    WHY OR WHAT')
@@ -127,7 +113,7 @@ test('where a terminal is narrower than a table, the last column stands below th
 test('"service install" refuses another configuration than the one that the service reads', async (t) => {
   const { configFile } = await start(t)
   // The program is refused after that, so that nothing is written on this machine whatever comes of this.
-  const install = (...more: string[]) => printed(['service', 'install', '--program', 'not absolute', ...more])
+  const install = (...more: string[]) => said(['service', 'install', '--program', 'not absolute', ...more])
   const words = (rest: string) => ({ name: 'Refused', message: `The service reads /etc/meshidp/config.hujson, ${rest}` })
   await assert.rejects(install('--config', configFile), words(`not ${configFile}. Put it there first.`))
   await assert.rejects(install('--dry-run', '--config', configFile), /--program must be an absolute path/)
@@ -137,8 +123,8 @@ test('what the mesh calls its people paints no terminal and moves no cursor, in 
   const { mesh, mallory, configFile } = await start(t)
   mesh.change({ people: { 'mallory@other.com': { name: '\u001b[31m\u009b2J\u202eMallory' } } })
   await mallory.send('/register', { json: { redirect_uris: ['http://127.0.0.1/cb'] } })
-  const [, id = ''] = /^(\w{26}) /m.exec((await printed(['decisions', 'list', '--config', configFile])).text) ?? []
-  const { text } = await printed(['decisions', 'show', id, '--config', configFile])
+  const [, id = ''] = /^(\w{26}) /m.exec((await said(['decisions', 'list', '--config', configFile])).text) ?? []
+  const { text } = await said(['decisions', 'show', id, '--config', configFile])
   assert.match(text, /Mallory/)
   assert.doesNotMatch(text, /[^\P{Cc}\n]|\p{Bidi_Control}/u)
 })

@@ -6,7 +6,7 @@ import type { Decision } from '../../src/store/decisions.ts'
 import { pruneExpired } from '../../src/store/prune.ts'
 import { eventually } from '../support/eventually.ts'
 import { wiki } from '../support/example_policy.ts'
-import { printed } from '../support/policy_command.ts'
+import { printed } from '../support/printed.ts'
 import { type Started, start } from '../support/start.ts'
 
 /** Denials of mallory and carol, and what alice did. */

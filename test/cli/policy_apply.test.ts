@@ -16,7 +16,7 @@ import { basename, dirname, join } from 'node:path'
 import { suite, test } from 'node:test'
 import { replace } from '../../src/policy_file/replace.ts'
 import { changedPolicy } from '../support/example_policy.ts'
-import { printed } from '../support/policy_command.ts'
+import { printed } from '../support/printed.ts'
 import { install } from '../support/program.ts'
 import { type StartOptions, start, temporaryDirectory } from '../support/start.ts'
 

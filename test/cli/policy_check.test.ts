@@ -5,7 +5,8 @@ import { readFileSync } from 'node:fs'
 import { test } from 'node:test'
 import { stripVTControlCharacters } from 'node:util'
 import { examplePolicy } from '../../src/cli/dev.ts'
-import { printed, written } from '../support/policy_command.ts'
+import { written } from '../support/policy_command.ts'
+import { printed } from '../support/printed.ts'
 import { meshidp, program, spawned } from '../support/program.ts'
 
 const misspelt = `{

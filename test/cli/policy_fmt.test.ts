@@ -5,7 +5,8 @@ import { chmodSync, readdirSync, readFileSync, statSync, symlinkSync } from 'nod
 import { dirname, join } from 'node:path'
 import { test } from 'node:test'
 import { UsageError } from '../../src/cli/command.ts'
-import { printed, written } from '../support/policy_command.ts'
+import { written } from '../support/policy_command.ts'
+import { printed } from '../support/printed.ts'
 import { meshidp, program } from '../support/program.ts'
 
 const untidy = '{"groups": {"group:a":["a@example.com"], // at night\n}}'

@@ -6,7 +6,7 @@ import { suite, type TestContext, test } from 'node:test'
 import type { Terminal } from '../../src/cli/command.ts'
 import { changedPolicy, grafanaCallback, policyClient, wiki } from '../support/example_policy.ts'
 import { edge, exchanged, gatewayResource, withGateway } from '../support/exchange.ts'
-import { printed } from '../support/policy_command.ts'
+import { printed } from '../support/printed.ts'
 import { start, temporaryDirectory } from '../support/start.ts'
 import { changeMesh } from '../support/token_request.ts'
 

@@ -3,10 +3,10 @@ import assert from 'node:assert/strict'
 import { existsSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
-import { run } from '../../src/cli/index.ts'
 import { snippets } from '../../src/cli/resource_snippets.ts'
 import { changedPolicy, policyClient } from '../support/example_policy.ts'
 import { until } from '../support/local_api.ts'
+import { printed } from '../support/printed.ts'
 import { program, repository, spawned } from '../support/program.ts'
 import { freePort, type Started, start } from '../support/start.ts'
 
@@ -15,22 +15,9 @@ const withoutPython = existsSync(python) ? false : 'There is no Python environme
 
 /** What the command prints, and its exit code. */
 async function said(started: Pick<Started, 'configFile'>, ...words: string[]): Promise<string> {
-  let text = ''
-  const write = (more: string) => {
-    text += more
-  }
-  const terminal = {
-    env: {},
-    pid: 1,
-    program: 'meshidp',
-    interactive: false,
-    write,
-    writeError: write,
-    onHangup: () => undefined,
-    untilStopped: async () => '',
-  }
-  assert.equal(await run(terminal, ['resource', ...words, '--config', started.configFile]), 0)
-  return text
+  const { code, stdout, stderr } = await printed(['resource', ...words, '--config', started.configFile])
+  assert.equal(code, 0)
+  return stdout + stderr
 }
 
 test('meshidp resource list and show: audience, metadata document (RFC 9728 §3.1) and who may introspect, with and without a running daemon', async (t) => {

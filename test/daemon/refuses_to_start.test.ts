@@ -4,26 +4,14 @@ import { createServer } from 'node:http'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, suite, type TestContext, test } from 'node:test'
-import type { Terminal } from '../../src/cli/command.ts'
-import { run } from '../../src/cli/index.ts'
 import type { ConfigInput } from '../../src/config.ts'
 import { migrations } from '../../src/store/migrations/index.ts'
 import { openSqlite } from '../../src/store/sqlite.ts'
+import { printed } from '../support/printed.ts'
 import { type Installation, install } from '../support/program.ts'
 
-const terminal: Terminal = {
-  env: {},
-  pid: 1,
-  program: 'meshidp',
-  interactive: false,
-  write() {},
-  writeError() {},
-  onHangup: () => undefined,
-  untilStopped: async () => 'SIGTERM',
-}
-
 /** Starts the daemon in this process, and stops it at once. */
-const serveOnce = ({ configFile }: Installation) => run(terminal, ['serve', '--config', configFile])
+const serveOnce = ({ configFile }: Installation) => printed(['serve', '--config', configFile]).then(({ code }) => code)
 
 /** The start is refused in words that match; nothing of the machine's is in them. */
 const refused = (installation: Installation, words: RegExp) =>

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { readdirSync } from 'node:fs'
 import { join } from 'node:path'
-import { test } from 'node:test'
+import { type TestContext, test } from 'node:test'
 import Database from 'better-sqlite3'
 import { decisionsByPrincipal } from '../../src/store/migrations/0007_decisions_by_principal.ts'
 import { wiki } from '../support/example_policy.ts'
@@ -20,20 +20,21 @@ function setBack(installation: Installation): void {
   db.close()
 }
 
-/** Software that alice brought and agreed to, and what it holds. */
-async function signedIn(installation: Installation) {
+/** What the program of before leaves: a state in which alice has brought software, and signed in with it. No daemon runs. */
+async function leftBehind(t: TestContext) {
+  const installation = await install(t)
+  const daemon = await installation.serve()
   const alice = installation.at('127.0.0.2')
   const client: TestClient = await alice.register({ redirect_uris: ['http://127.0.0.1/cb'] })
-  return { alice, client, tokens: await alice.signIn(client, wiki) }
+  const tokens = await alice.signIn(client, wiki)
+  const { stdout: keys } = await installation.run('keys', 'list')
+  await daemon.end()
+  setBack(installation)
+  return { installation, alice, client, tokens, keys }
 }
 
 test('an upgrade keeps what is open: refresh tokens, access tokens, consents, registrations and keys [threats 512]', async (t) => {
-  const installation = await install(t)
-  const before = await installation.serve()
-  const { alice, client, tokens } = await signedIn(installation)
-  const { stdout: keys } = await installation.run('keys', 'list')
-  await before.end()
-  setBack(installation)
+  const { installation, alice, client, tokens, keys } = await leftBehind(t)
 
   await installation.serve()
   assert.equal(copiesIn(installation).length, 1, 'the schema was an older one')
@@ -45,12 +46,7 @@ test('an upgrade keeps what is open: refresh tokens, access tokens, consents, re
 })
 
 test('an upgrade is taken back with the copy that it made: software and keys are there, and people sign in anew [threats 512]', async (t) => {
-  const installation = await install(t)
-  const before = await installation.serve()
-  const { alice, client, tokens } = await signedIn(installation)
-  const { stdout: keys } = await installation.run('keys', 'list')
-  await before.end()
-  setBack(installation)
+  const { installation, alice, client, tokens, keys } = await leftBehind(t)
   const after = await installation.serve()
   await after.end()
 

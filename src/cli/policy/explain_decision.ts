@@ -1,5 +1,4 @@
 /** `meshidp policy explain DECISION_ID`: what the policy of then said to whom it was then, and what today's says. */
-
 import { systemClock } from '../../daemon.ts'
 import { askedAgain, compile, type Explanation, explain, type Policy, principalFrom } from '../../policy/index.ts'
 import type { Decision } from '../../store/decisions.ts'

@@ -1,5 +1,4 @@
 /** The commands about policy files; each is a file here. */
-
 import type { Command, Terminal, Values } from '../command.ts'
 import { inJson } from '../json.ts'
 import { apply } from './apply.ts'
