@@ -1,6 +1,5 @@
 /** The daemon: everything wired in one place, started in order and stopped in the reverse. */
 import { randomBytes as cryptoBytes } from 'node:crypto'
-import { join } from 'node:path'
 import { performance } from 'node:perf_hooks'
 import { type ControlServer, startControl } from './admin/control.ts'
 import { buildApp } from './app.ts'
@@ -8,6 +7,7 @@ import { createClientKeys } from './clients/client_keys.ts'
 import { createGuardedFetch, type GuardedFetchOptions } from './clients/guarded_fetch.ts'
 import { createMetadataDocuments } from './clients/metadata_document.ts'
 import { createTrustBundles } from './clients/trust_bundles.ts'
+import { controlSocketIn } from './config/places.ts'
 import { type Config, ConfigError } from './config.ts'
 import { nothingRecent } from './decide.ts'
 import type { Deps, Log, PolicySource } from './deps.ts'
@@ -177,7 +177,7 @@ export async function startDaemon({
     closers.push(() => opened.close(linger))
     const { addresses } = opened
     if (config.metrics.listen !== undefined) closers.push((await listenForMetrics(config.metrics.listen, { metrics, log })).close)
-    const control: ControlServer = await startControl(join(config.runtime_directory, 'control.sock'), deps, {
+    const control: ControlServer = await startControl(controlSocketIn(config.runtime_directory), deps, {
       policyInForce: policy,
       addresses,
     })

@@ -4,6 +4,7 @@ import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { Client } from 'undici'
 import { type AdminDeps, runAction } from '../admin/actions.ts'
+import { controlSocketIn } from '../config/places.ts'
 import type { Config } from '../config.ts'
 import { systemClock } from '../daemon.ts'
 import { OAuthError } from '../oauth/error.ts'
@@ -40,7 +41,7 @@ export async function ask(
   credentials: string | undefined,
   patience = usualPatience,
 ): Promise<Record<string, unknown>> {
-  const socketPath = join(config.runtime_directory, 'control.sock')
+  const socketPath = controlSocketIn(config.runtime_directory)
   const client = new Client('http://control', { socketPath, headersTimeout: patience, bodyTimeout: patience })
   try {
     const { statusCode, body } = await client.request({

@@ -3,6 +3,7 @@ import { existsSync, lstatSync, mkdirSync, readFileSync, statSync, writeFileSync
 import { tmpdir } from 'node:os'
 import { join, relative, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { controlSocketIn, fitsSocket } from '../config/places.ts'
 import { ConfigError, type ConfigInput, type LiveConfig, toConfig } from '../config.ts'
 import { type Daemon, startDaemon } from '../daemon.ts'
 import type { Log } from '../deps.ts'
@@ -26,11 +27,9 @@ function firstPolicy(directory: string): string {
   return file
 }
 
-const longestSocketPath = 107
-
 /** A folder for sockets: the state directory, or a short one of its own where the kernel would not take the path. Throws ConfigError. */
 function socketDirectory(directory: string): string {
-  if (Buffer.byteLength(join(directory, 'control.sock')) <= longestSocketPath) return directory
+  if (fitsSocket(controlSocketIn(directory))) return directory
   const short = join(tmpdir(), `meshidp-${createHash('sha256').update(directory).digest('hex').slice(0, 12)}`)
   mkdirSync(short, { recursive: true, mode: 0o700 })
   // Anybody can put something into the system's folder for temporary files, under a name that they can guess too.

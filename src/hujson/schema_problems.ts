@@ -61,7 +61,7 @@ export function reportSchemaIssues(report: Report, issues: readonly Issue[], par
       reportSchemaIssues(report, nested.map((each) => ({ ...each, path: [...issue.path, ...each.path] })) as Issue[], parsed)
     } else if (issue.code === 'invalid_key') {
       report.error(path, `${quote(String(path.at(-1)))}: ${issue.issues[0]?.message ?? issue.message}`, { at: 'key' })
-    } else if (issue.code === 'too_big' && 'note' in issue && issue.note === 'Integers must be within the safe integer range.') {
+    } else if (isOfSafeIntegers(issue) && issues.some((other) => !isOfSafeIntegers(other) && String(other.path) === String(path))) {
       // The limit of the key itself says this in its own words.
     } else if (valueAt(root, path) === undefined) {
       report.error(path, typeSentence(path, '', undefined, whole), { hint: () => hintOf?.(path, 'missing') })
@@ -70,6 +70,9 @@ export function reportSchemaIssues(report: Report, issues: readonly Issue[], par
     }
   }
 }
+
+/** Beyond 2⁵³, where numbers of JSON are no longer exact: the limit of every whole number. */
+const isOfSafeIntegers = (issue: Issue): boolean => 'note' in issue && issue.note === 'Integers must be within the safe integer range.'
 
 /** Of "a list of these, or an object of those": what is wrong by the only branch whose type was meant. */
 function nearestBranch({ errors }: Extract<Issue, { code: 'invalid_union' }>): readonly Issue[] | null {

@@ -75,6 +75,64 @@ test('a place that no daemon could listen on is refused by the check already; th
     assert.deepEqual([place, (await withPlaces({ host }, place)).code], [place, 0])
 })
 
+test('a path that no unix socket can have is refused by the check already: one over 107 bytes, or a folder that leaves no room for it', async (t) => {
+  const path = (bytes: number) => `/${'é'.repeat(10)}${'x'.repeat(bytes - 21)}` // 'é' is two bytes
+  const at = (key: string, bytes: number) => checked(t, least, { flags: [`--${key}`, path(bytes)] })
+  for (const [key, most] of [
+    ['listen-socket', 107],
+    ['metrics-listen', 107],
+    ['mesh-socket', 107],
+    ['runtime-directory', 94],
+  ] as const) {
+    assert.deepEqual([key, (await at(key, most)).code], [key, 0])
+    const { code, lines } = await at(key, most + 1)
+    assert.equal(code, 1)
+    assert.match(
+      lines.join('\n'),
+      new RegExp(`^--${key}: ".*" must be a path of ${most} bytes at most, for a unix socket .*, not "[^\n]*"\\.$`),
+    )
+  }
+  assert.equal((await at('state-directory', 94)).code, 0)
+  const { code, lines } = await at('state-directory', 95)
+  assert.equal(code, 1)
+  assert.match(
+    lines.join('\n'),
+    /^--state-directory: The path of "state_directory" is too long .* Name a shorter folder for sockets in "runtime_directory"/,
+  )
+  const apart = await checked(t, least, { flags: ['--state-directory', path(300), '--runtime-directory', '/run/meshidp'] })
+  assert.equal(apart.code, 0)
+})
+
+test('what could never mean anything is refused: a time of more than a century, a path with NUL, no origin, no domain [threats 428]', async (t) => {
+  const text = `{
+  "state_directory": "/s",
+  "policy_file": "/p\\u0000",
+  "browser_clients": ["https://a.example", "https://a.example/", "https://A.example", "https://a.example:443", "*", "chrome-extension://abc"],
+  "email_domains": ["example.com", "@example.com"],
+  "lifetimes": { "decisions": 9007199254740991, "code": 1e300, "ticket": -1e300 },
+  "limits": { "open_pages": 1e300 },
+  "keys": { "rotate_every": 3153600001 }
+}`
+  const { code, lines } = await checked(t, text)
+  assert.equal(code, 1)
+  assert.deepEqual(
+    lines.map((line) => line.replace(/ as browsers send it, .*, not /, ' … not ')),
+    [
+      'FILE:3:18: "policy_file" must be a path, which has no NUL in it, not "/p\\u0000".',
+      'FILE:5:36: An item of "email_domains" must be a domain, such as "example.com", without "@", not "@example.com".',
+      'FILE:4:44: An item of "browser_clients" must be an origin … not "https://a.example/".',
+      'FILE:4:66: An item of "browser_clients" must be an origin … not "https://A.example".',
+      'FILE:4:87: An item of "browser_clients" must be an origin … not "https://a.example:443".',
+      'FILE:4:112: An item of "browser_clients" must be an origin … not "*".',
+      'FILE:6:57: "code" must be at most 600, not 1e+300.',
+      'FILE:6:74: "ticket" must be more than 0, not -1e+300.',
+      'FILE:6:31: "decisions" must be at most 3153600000, not 9007199254740991.',
+      'FILE:8:29: "rotate_every" must be at most 3153600000, not 3153600001.',
+      'FILE:7:29: "open_pages" must be at most 9007199254740991, not 1e+300.',
+    ],
+  )
+})
+
 test('what is no HuJSON is refused where it stops being it; a key that is there twice is, too', async (t) => {
   assert.deepEqual((await checked(t, '{ "state_directory": "/s",\n  policy_file: "/p" }')).lines, [
     'FILE:2:3: This word is not JSON; text stands in double quotes.',
