@@ -267,11 +267,9 @@ export const configSchema = z
       .strictObject({
         trust_domains: z
           .record(
-            z
-              .string()
-              .regex(/^[a-z0-9._-]{1,255}$/, {
-                error: 'must be the name of a SPIFFE trust domain, such as example.org, without spiffe://',
-              }),
+            z.string().regex(/^[a-z0-9._-]{1,255}$/, {
+              error: 'must be the name of a SPIFFE trust domain, such as example.org, without spiffe://',
+            }),
             z.union(
               [
                 z.strictObject({ file: path }),
