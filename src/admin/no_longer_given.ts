@@ -3,7 +3,7 @@
  * them with a decision. In small steps, so that requests have their turn.
  */
 import { setImmediate as breathe } from 'node:timers/promises'
-import type { Client } from '../clients/client.ts'
+import { type Client, isPublic } from '../clients/client.ts'
 import { findKnownClient } from '../clients/find.ts'
 import { appliedRow } from '../decide.ts'
 import type { ActivePolicy, Deps } from '../deps.ts'
@@ -13,7 +13,8 @@ import { type Asked, askedAgain, evaluate, principalFrom } from '../policy/index
 import { type Authorization, endAuthorization } from '../store/authorizations.ts'
 import { forgetConsent } from '../store/consents.ts'
 import { GuardFailed } from '../store/engine.ts'
-import { type Dead, deadClient, deadResource, type Live, worth } from '../tokens/live_scopes.ts'
+import { whyNoActor } from '../tokens/exchanged.ts'
+import { type Dead, dead, deadClient, deadResource, deadUnproven, type Live, worth } from '../tokens/live_scopes.ts'
 import { resourceByUri } from '../tokens/subject.ts'
 
 /** What a policy takes from one authorization; scopes separated by spaces. `keeps` is empty where it ends, null where nobody knows who its person is. */
@@ -130,23 +131,23 @@ async function judgeOf(deps: Deps & { stopping: () => boolean }, policy: ActiveP
     if (!client) return deadClient(authorization)
     const resource = authorization.resource === null ? null : resourceByUri(policy, authorization.resource)
     if (resource === undefined) return deadResource(authorization)
-    if (authorization.parent_id !== null || authorization.workload !== null) return askedAnew(deps, policy, authorization)
+    if (authorization.parent_id !== null || authorization.workload !== null)
+      return isPublic(client) ? deadUnproven(authorization) : askedAnew(deps, policy, authorization)
     const principal = await personOf(authorization)
     return principal && worth(policy, authorization, { principal, client, resource, scopes: authorization.scopes.split(' ') }, deps.now())
   }
 }
 
 /** What was exchanged, and what a workload got for itself: the question of then, with whom it was about then. Null where it is not kept any more. */
-async function askedAnew(
-  { store, now }: Deps,
-  policy: ActivePolicy,
-  { decision_id, resource, scopes }: Authorization,
-): Promise<Judged | null> {
+async function askedAnew({ store, now }: Deps, policy: ActivePolicy, authorization: Authorization): Promise<Judged | null> {
+  const { decision_id, resource, scopes } = authorization
   const { question, identity } = (decision_id !== null && (await store.decisions.find(decision_id))) || { question: null, identity: null }
   const record = identity === null ? undefined : await store.decisions.record(identity)
   if (question === null || (identity !== null && !record)) return null
   const principal = record ? principalFrom(record.body) : null
   const asked = { ...askedAgain(policy, { question, resource, principal }), scopes: scopes.split(' ') } as Asked
+  const forbidden = asked.app === 'exchange' ? whyNoActor(policy.resources.get(asked.from), authorization) : undefined
+  if (forbidden !== undefined) return dead('client', forbidden, principal)
   const verdict = evaluate(policy, asked, now())
   return verdict.allowed ? { live: verdict } : { dead: { why: verdict, principal, asked } }
 }

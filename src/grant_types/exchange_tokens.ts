@@ -1,5 +1,5 @@
 /** The tokens that an exchange is shown: whose they are, and what they say (RFC 8693 §2.1, §3). */
-import { type Client, isPublic } from '../clients/client.ts'
+import type { Client } from '../clients/client.ts'
 import type { Deps } from '../deps.ts'
 import { OAuthError } from '../oauth/error.ts'
 import { optional, required } from '../oauth/parse.ts'
@@ -103,7 +103,6 @@ export async function otherActorOf(
   if (shown.jti === null || found.authorization.resource !== shown.authorization.resource)
     throw refuse('The actor_token is for another server than the subject_token. Both must be for the one that the exchange leads from.')
   const { client: other, principal } = actor.live
-  if (isPublic(other)) throw refuse('The client of the actor_token proves itself no more, so anybody could say that they are it.')
   const { jti, exp } = found.claims
   return { client: other, node: principal?.kind === 'node' ? principal : null, authorization: found.authorization, jti, exp }
 }

@@ -4,7 +4,7 @@ import { OAuthError } from '../oauth/error.ts'
 import { optional } from '../oauth/parse.ts'
 import { type Authorization, freshly, insertAuthorization, subjectLives } from '../store/authorizations.ts'
 import type { Act } from '../tokens/access_token.ts'
-import { type Exchanged, exchangeAsked, exchangedOf, placeOf } from '../tokens/exchanged.ts'
+import { type Exchanged, exchangeAsked, exchangedOf, placeOf, whyNoActor } from '../tokens/exchanged.ts'
 import { liveScopes } from '../tokens/live_scopes.ts'
 import { noClaims } from '../tokens/requested_claims.ts'
 import { otherActorOf, type Refuse, subjectTokenOf, tokenType } from './exchange_tokens.ts'
@@ -42,12 +42,15 @@ export const token_exchange: GrantType = {
     const { principal } = subject.live
     if (shown.may_act !== null && shown.may_act !== client.client_id)
       throw await denied('client', `This subject_token lets ${shown.may_act} act, and nobody else (RFC 8693 §4.4).`, principal)
+    const isIdToken = shown.jti === null
+    const forbidden = whyNoActor(isIdToken ? null : subject.live.resource, client)
+    if (forbidden !== undefined) throw await denied('client', forbidden, principal)
 
     const before = exchangedOf(parent)
     const depth = (before?.depth ?? 0) + 1
     const impersonate = optional(params, 'impersonate') === 'true'
     const wanted = { resource, scopes: scopesAsked(params), depth, impersonate }
-    const asked = exchangeAsked(subject.live, shown.jti === null, { client, node, other }, wanted)
+    const asked = exchangeAsked(subject.live, isIdToken, { client, node, other }, wanted)
     if (!asked) throw await denied('from', 'This subject_token is for this server itself, and no exchange leads from there.', principal)
 
     const id = deps.newId()

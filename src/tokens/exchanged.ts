@@ -37,6 +37,15 @@ export type Actor = { client: Client; node: NodePrincipal | null }
 export type Acting = Actor & { other: Actor | null }
 
 /**
+ * Why today's policy does not let a client act with tokens for `from`, whatever those say that are out (`may_act`, RFC 8693 §4.4); undefined where it does.
+ * @param from what the token that was shown is for: no resource, where that was an ID token
+ */
+export function whyNoActor(from: Resource | null | undefined, { client_id }: Pick<Client, 'client_id'>): string | undefined {
+  if (!from?.may_act || from.may_act === client_id) return undefined
+  return `With tokens for ${from.name} ${from.may_act} may act, and nobody else (RFC 8693 §4.4).`
+}
+
+/**
  * The question whether `acting` may have `scopes` at `resource` for whom `subject` speaks. Undefined where the token that was shown is for meshidp
  * itself, or is the ID token of software that the policy does not name: from there no edge leads anywhere.
  * @param subject what that token is worth today

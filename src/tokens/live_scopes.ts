@@ -1,5 +1,5 @@
 /** What a token is worth now: its scopes that today's policy still gives to whom it speaks for, as they are today. */
-import { type Client, isProvenBy } from '../clients/client.ts'
+import { type Client, isProvenBy, isPublic } from '../clients/client.ts'
 import { findKnownClient } from '../clients/find.ts'
 import type { ActivePolicy, Deps } from '../deps.ts'
 import type { NodePrincipal, Principal, UserPrincipal } from '../oauth/principal.ts'
@@ -7,7 +7,7 @@ import { timed } from '../observe/trace.ts'
 import { type Asked, type ClientFacts, type Denied, evaluate, type Resource } from '../policy/index.ts'
 import { type Authorization, isLive } from '../store/authorizations.ts'
 import { authorizationOfJti } from './access_token.ts'
-import { type Actor, type Exchanged, exchangeAsked, exchangedOf, type Place } from './exchanged.ts'
+import { type Actor, type Exchanged, exchangeAsked, exchangedOf, type Place, whyNoActor } from './exchanged.ts'
 import { claimsFromStore, claimsWithin, noClaims, type RequestedClaims, withScopesBehind } from './requested_claims.ts'
 import { askedFor, findSubject, resourceByUri } from './subject.ts'
 
@@ -62,12 +62,15 @@ const judges: Record<'person' | 'workload' | 'exchange', Judge> = {
     const subject = await liveScopes(deps, policy, parent, exchanged.held)
     if ('dead' in subject) return subject
     const { principal, workload } = subject.live
+    const isIdToken = authorization.subject_jti === null
+    const forbidden = whyNoActor(isIdToken ? null : subject.live.resource, client)
+    if (forbidden !== undefined) return dead('client', forbidden, principal)
     const machine = await provingMachine(deps, client, exchanged.node)
     if ('dead' in machine) return machine
     const other = await otherActor(deps, policy, exchanged.other)
     if (other && 'dead' in other) return other
     const acting = { client, node: machine.principal, other }
-    const asked = exchangeAsked(subject.live, authorization.subject_jti === null, acting, { ...exchanged, resource, scopes })
+    const asked = exchangeAsked(subject.live, isIdToken, acting, { ...exchanged, resource, scopes })
     if (!asked) return dead('target', 'The policy does not name any more what this token was exchanged from.')
     const common = { principal, workload, client, resource, claims: noClaims, asked }
     return timed(deps.trace, 'policy', () => judged(policy, authorization, common, deps.now()))
@@ -116,7 +119,9 @@ export async function liveScopes(
   if (!client) return deadClient(authorization)
   const resource = authorization.resource === null ? null : resourceByUri(policy, authorization.resource)
   if (resource === undefined) return deadResource(authorization)
-  return judges[kindOf(authorization)](deps, policy, authorization, { client, resource, scopes })
+  const kind = kindOf(authorization)
+  if (kind !== 'person' && isPublic(client)) return deadUnproven(authorization)
+  return judges[kind](deps, policy, authorization, { client, resource, scopes })
 }
 
 function judged(policy: ActivePolicy, authorization: Authorization, common: Omit<Live, 'scopes'>, now: number): Judged {
@@ -150,8 +155,12 @@ export function worth(
 /** Of an authorization whose client, or whose resource, is known no more. */
 export const deadClient = ({ client_id }: Pick<Authorization, 'client_id'>) =>
   dead('client', `The client ${client_id} is not known any more.`)
+/** Of what a client got by proving itself, and would not get today. */
+export const deadUnproven = ({ client_id }: Pick<Authorization, 'client_id'>) =>
+  dead('client', `The client ${client_id} proves itself no more, so anybody could say that they are it.`)
 export const deadResource = ({ resource }: Authorization) => dead('target', `The policy has no resource ${resource} any more.`)
 
-const dead = (reason: Denied['reason'], sentence: string, principal: Principal | null = null) => ({
+/** Dead, not by what the policy was asked. */
+export const dead = (reason: Denied['reason'], sentence: string, principal: Principal | null = null) => ({
   dead: { why: { allowed: false, reason, sentence, near: [], reasons: [] } as Denied, principal, asked: null },
 })

@@ -252,6 +252,17 @@ test('what was exchanged, and what a workload got for itself, ends too where the
   const later = await ci.refresh(gateway, swapped)
 
   assert.match((await apply(whole, ['--dry-run'])).stdout, /^Of 6 authorizations 0 would end\. /m)
+  const barred = withGateway(({ resources }) => void Object.assign(resources['resource:gateway'] ?? {}, { may_act: 'client:other' }), {
+    ...edge,
+    refresh_token: true,
+  })
+  const open = { redirect_uris: ['http://127.0.0.1/cb'] }
+  const unproven = withGateway(({ clients }) => Object.assign(clients, { 'client:gateway': open }), { ...edge, refresh_token: true })
+  for (const policy of [barred, unproven])
+    assert.match(
+      (await apply(policy, ['--dry-run'])).stdout,
+      /^would end {2}alice@example\.com {2}client:gateway .*\nOf 6 authorizations 1 would end\. /m,
+    )
   assert.equal((await apply(less, ['--yes'])).code, 0)
   assert.deepEqual(
     (await ended()).filter(([, client_id]) => client_id === gateway.client_id || client_id === 'client:agent'),

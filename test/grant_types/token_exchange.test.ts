@@ -426,6 +426,61 @@ test('RFC 8693 §4.4: a resource whose tokens say who may act lets nobody else e
   assert.equal((await exchange(ci, policyClient(started, 'gateway'), form)).status, 200)
 })
 
+test('RFC 8693 §4.4: who may act is said by today’s policy too, for tokens that are out already and for what came of them', async (t) => {
+  const saying = (may_act?: string) =>
+    withGateway(({ resources }) => void Object.assign(resources['resource:gateway'] ?? {}, may_act && { may_act }), {
+      ...edge,
+      actors: ['client:gateway', 'client:other'],
+      refresh_token: true,
+    })
+  const started = await start(t, { policy: saying() })
+  const { alice, ci, setPolicy } = started
+  const gateway = policyClient(started, 'gateway')
+  const { access_token: subject_token } = await alice.signIn(await alice.register(), gatewayResource)
+  const form = { subject_token, resource: wiki.resource }
+  const swapped = await exchanged(ci, gateway, form)
+  const isActive = async () => (await atWiki(started, swapped.access_token)).active
+
+  assert.ok(setPolicy(saying('client:other')).ok)
+  const refused = await exchange(ci, gateway, form)
+  assertRefused(refused, 'invalid_request')
+  assert.match(refused.text, /With tokens for resource:gateway client:other may act, and nobody else/)
+  assert.equal(await isActive(), false)
+  await assert.rejects(ci.refresh(gateway, swapped), { error: 'invalid_grant' })
+  assert.equal((await exchange(ci, policyClient(started, 'other'), form)).status, 200)
+
+  assert.ok(setPolicy(saying('client:gateway')).ok)
+  assert.equal(await isActive(), true, 'a mistake undone heals')
+  await ci.refresh(gateway, swapped)
+})
+
+test('RFC 8693 §5, RFC 6749 §4.4: what a client got by proving itself is worth nothing while the policy takes anybody for it', async (t) => {
+  const gatewayIs = (entry: Record<string, unknown>, agentIs: Record<string, unknown> = { client_secret_file: 'agent' }) =>
+    withGateway(({ clients }) => Object.assign(clients, { 'client:gateway': entry, 'client:agent': agentIs }), {
+      ...edge,
+      refresh_token: true,
+    })
+  const confidential = gatewayIs({ client_secret_file: 'gateway' })
+  const open = { redirect_uris: ['http://127.0.0.1/cb'] }
+  const started = await start(t, { policy: confidential })
+  const { alice, ci, setPolicy } = started
+  const gateway = policyClient(started, 'gateway')
+  const { access_token: subject_token } = await alice.signIn(await alice.register(), gatewayResource)
+  const swapped = await exchanged(ci, gateway, { subject_token, resource: wiki.resource })
+  const own = await ci.token(policyClient(started, 'agent'), { grant_type: 'client_credentials', ...gatewayResource })
+  const atGateway = () => ci.introspect(policyClient(started, 'gateway-server'), own.access_token)
+  assert.deepEqual([(await atWiki(started, swapped.access_token)).active, (await atGateway()).active], [true, true])
+
+  assert.ok(setPolicy(gatewayIs(open, open)).ok)
+  assert.deepEqual([(await atWiki(started, swapped.access_token)).active, (await atGateway()).active], [false, false])
+  const stolen = { client_id: gateway.client_id, redirect_uri: '' }
+  await assert.rejects(ci.refresh(stolen, swapped), { error: 'invalid_grant' })
+
+  assert.ok(setPolicy(confidential).ok)
+  assert.deepEqual([(await atWiki(started, swapped.access_token)).active, (await atGateway()).active], [true, true])
+  await ci.refresh(gateway, swapped)
+})
+
 test('An edge may give a refresh token: then the exchange goes on after the token that was shown, as long as its sign-in and every edge do', async (t) => {
   const started = await start(t, { policy: withGateway(() => {}, { ...edge, refresh_token: true }) })
   const { alice, ci, clock, setPolicy } = started
