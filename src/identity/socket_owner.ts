@@ -12,22 +12,36 @@ export type Ends = {
   peerPort?: number | undefined
 }
 
-const established = '01'
+/** Users, by their numbers. */
+export type Owners = {
+  /** Of all sockets that are this end of this connection. */
+  here: number[]
+  /** Of all sockets with the same address and port that lead elsewhere: for two destinations the kernel may give one port. */
+  elsewhere: number[]
+}
+
+/** How the kernel writes the states of a connection that is in use, and of a socket that waits for connections. */
+const [established, listening] = ['01', '0A']
 
 /**
- * The users of all sockets in a table (the text of /proc/net/tcp or tcp6) that are this end of this connection.
- * Only established ones with an inode: one whose process closed it is shown as root's (user 0), which would be a way in.
+ * Who owns that end, by a table (the text of /proc/net/tcp or tcp6). Only sockets with an inode: one whose process closed it is shown as root's (user 0),
+ * which would be a way in. Here only established ones count; elsewhere all but those that listen, for such a one leads nowhere.
  */
-export function ownersIn(table: string, { address, port, peerAddress, peerPort }: Ends): number[] {
+export function ownersIn(table: string, { address, port, peerAddress, peerPort }: Ends): Owners {
   const hexPort = (value: number) => value.toString(16).toUpperCase().padStart(4, '0')
   const forms = (ip: string) => (isIPv4(ip) ? [hexOf(ip), hexOf(`::ffff:${ip}`)] : [hexOf(ip)])
   const near = forms(address).map((hex) => `${hex}:${hexPort(port)}`)
   const far = forms(peerAddress).map((hex) => `${hex}:${peerPort === undefined ? '' : hexPort(peerPort)}`)
-  return near
-    .flatMap((from) => linesWith(table, ` ${from} `).map((line) => ({ from, fields: line.trim().split(/\s+/) })))
-    .filter(({ from, fields: [, near, to = '', state] }) => near === from && state === established && far.some((end) => to.startsWith(end)))
-    .filter(({ fields }) => fields[9] !== '0')
-    .map(({ fields }) => Number(fields[7]))
+  const owners: Owners = { here: [], elsewhere: [] }
+  for (const from of near)
+    for (const line of linesWith(table, ` ${from} `)) {
+      const [, local, to = '', state = '', , , , user, , inode] = line.trim().split(/\s+/)
+      if (local !== from || inode === '0') continue
+      const isHere = far.some((end) => to.startsWith(end))
+      if (isHere ? state !== established : state === listening) continue
+      owners[isHere ? 'here' : 'elsewhere'].push(Number(user))
+    }
+  return owners
 }
 
 /** The lines that hold `text`; a table may have tens of thousands of others, of connections that strangers have just closed. */
@@ -46,8 +60,9 @@ const readTables = sharedReading(() =>
 )
 
 /** The same on this machine now. Throws where there is no such table (not Linux). */
-export async function owners(ends: Ends): Promise<number[]> {
-  return (await readTables()).flatMap((table) => ownersIn(table, ends))
+export async function owners(ends: Ends): Promise<Owners> {
+  const found = (await readTables()).map((table) => ownersIn(table, ends))
+  return { here: found.flatMap(({ here }) => here), elsewhere: found.flatMap(({ elsewhere }) => elsewhere) }
 }
 
 /**

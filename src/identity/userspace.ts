@@ -3,6 +3,8 @@
  *
  * Trusts: that the user who runs tailscaled is nobody else. Any local process can dial loopback, and may land on a port for which
  * tailscaled still answers (S3), so the connection's other end must belong to the owner of tailscaled's socket, at each request.
+ * tailscaled itself dials loopback for others, too ("serve --tcp", its SOCKS and HTTP proxies), and whois tells only ports apart: so
+ * it may have that port for this one connection only.
  */
 import { stat } from 'node:fs/promises'
 import { performance } from 'node:perf_hooks'
@@ -28,14 +30,19 @@ export function userspace({ whoisPort, socket }: Surroundings, options: Userspac
   const { ownerOfFile = async (path) => (await stat(path)).uid } = options
   const questions = pacedQuestions(patience)
 
-  /** Whether the other end is tailscaled's. Every socket that could be it has to be: which one it is may not be clear. */
+  /**
+   * Whether the other end is tailscaled's. Every socket that could be it has to be: which one it is may not be clear. Throws `Unavailable` where whois could
+   * mean another connection of tailscaled.
+   */
   async function openedByTailscaled(ends: Parameters<typeof owners>[0]): Promise<boolean> {
-    try {
-      const [users, tailscaled, everybody] = await Promise.all([ownersOf(ends), ownerOfFile(socket), overflow()])
-      return users.length > 0 && users.every((user) => user === tailscaled && user !== everybody)
-    } catch (cause) {
-      throw new Unavailable('meshidp cannot find out which process opened this connection. Try again in a moment.', { cause })
-    }
+    const [{ here, elsewhere }, tailscaled, everybody] = await Promise.all([ownersOf(ends), ownerOfFile(socket), overflow()]).catch(
+      (cause) => {
+        throw new Unavailable('meshidp cannot find out which process opened this connection. Try again in a moment.', { cause })
+      },
+    )
+    if (here.length === 0 || !here.every((user) => user === tailscaled && user !== everybody)) return false
+    if (elsewhere.includes(tailscaled)) throw portOfTwo()
+    return true
   }
 
   return async (connection) => {
@@ -44,12 +51,20 @@ export function userspace({ whoisPort, socket }: Surroundings, options: Userspac
     if (!isLoopback(source) || !isLoopback(local)) return nobody('not_mesh', source)
     const known = questions.known(port) // before /proc is read, which costs more the more connections a stranger opens
     if (known) return known
-    if (!(await openedByTailscaled({ address: source, port, peerAddress: local, peerPort: connection.localPort }))) {
-      return nobody('local_process', source)
-    }
-    return questions.ask(port, () => whoisPort(source, port))
+    const ends = { address: source, port, peerAddress: local, peerPort: connection.localPort }
+    if (!(await openedByTailscaled(ends))) return nobody('local_process', source)
+    const caller = await questions.ask(port, () => whoisPort(source, port))
+    // Once more: another connection from that port may have come while whois was asked.
+    return caller.principal === null || (await openedByTailscaled(ends)) ? caller : nobody('local_process', source)
   }
 }
+
+/** A new connection has another port, so this one is ended. */
+const portOfTwo = () =>
+  new Unavailable('tailscaled uses the port of this connection for another one, too, so nobody can tell whose it is. Try again.', {
+    retryAfter: 1,
+    headers: { connection: 'close' },
+  })
 
 /** A miss stalls tailscaled for 180 ms (S2), on a busy machine for longer. So many times as long nobody unknown is asked about afterwards: a tenth is theirs. */
 const restAfterMiss = 9

@@ -19,32 +19,36 @@ const table = (...rows: string[]) => [header, ...rows, ''].join('\n')
 
 const ends = { address: '127.0.0.1', port: 0x9c40, peerAddress: '127.0.0.1', peerPort: 8484 }
 const [near, far, elsewhere] = ['0100007F:9C40', '0100007F:2124', '0100007F:2125']
+const nobodys = { here: [], elsewhere: [] }
 const little = { skip: endianness() === 'BE' && 'the fixtures are from a little-endian machine' }
 
 test('S3: the owner of a connection is read from the kernel’s table, by both of its ends', little, () => {
-  assert.deepEqual(ownersIn(table(row(near, far, { uid: 1000 })), ends), [1000])
-  assert.deepEqual(ownersIn(table(row(far, near, { uid: 0 })), ends), [], 'our own end is not theirs')
-  assert.deepEqual(
-    ownersIn(table(row(near, elsewhere, { uid: 0 }), row(near, far, { uid: 1000 })), ends),
-    [1000],
-    'a port that tailscaled uses elsewhere',
-  )
-  assert.deepEqual(ownersIn(table(row(near, elsewhere), row(near, far, { uid: 1000 })), { ...ends, peerPort: undefined }), [0, 1000])
-  assert.deepEqual(ownersIn(table(), ends), [])
-  assert.deepEqual(ownersIn('', ends), [])
+  assert.deepEqual(ownersIn(table(row(near, far, { uid: 1000 })), ends), { here: [1000], elsewhere: [] })
+  assert.deepEqual(ownersIn(table(row(far, near, { uid: 0 })), ends), nobodys, 'our own end is not theirs')
+  const both = table(row(near, elsewhere, { uid: 0 }), row(near, far, { uid: 1000 }))
+  assert.deepEqual(ownersIn(both, ends), { here: [1000], elsewhere: [0] }, 'a port that tailscaled uses elsewhere')
+  assert.deepEqual(ownersIn(both, { ...ends, peerPort: undefined }), { here: [0, 1000], elsewhere: [] })
+  assert.deepEqual(ownersIn(table(), ends), nobodys)
+  assert.deepEqual(ownersIn('', ends), nobodys)
 })
 
 test('S3: a socket that its process closed is shown as root’s, and does not count', little, () => {
-  for (const state of ['04', '05', '06', '08', '0A']) assert.deepEqual(ownersIn(table(row(near, far, { state })), ends), [], state)
-  assert.deepEqual(ownersIn(table(row(near, far, { inode: 0 })), ends), [])
+  for (const state of ['04', '05', '06', '08', '0A']) assert.deepEqual(ownersIn(table(row(near, far, { state })), ends), nobodys, state)
+  for (const to of [far, elsewhere]) assert.deepEqual(ownersIn(table(row(near, to, { inode: 0 })), ends), nobodys)
+})
+
+test('S3: a connection that is about to end, or to begin, holds its port all the same; who only listens has none', little, () => {
+  for (const state of ['01', '02', '04', '05', '08'])
+    assert.deepEqual(ownersIn(table(row(near, elsewhere, { state, uid: 7 })), ends), { here: [], elsewhere: [7] }, state)
+  assert.deepEqual(ownersIn(table(row(near, '00000000:0000', { state: '0A' })), ends), nobodys)
 })
 
 test('S3: IPv4-mapped and IPv6 ends are found in the table of IPv6', little, () => {
   const mapped = '0000000000000000FFFF00000100007F'
-  assert.deepEqual(ownersIn(table(row(`${mapped}:9C40`, `${mapped}:2124`, { uid: 7 })), ends), [7])
+  assert.deepEqual(ownersIn(table(row(`${mapped}:9C40`, `${mapped}:2124`, { uid: 7 })), ends).here, [7])
   const loopback6 = '00000000000000000000000001000000'
   const over6 = { ...ends, address: '::1', peerAddress: '::1' }
-  assert.deepEqual(ownersIn(table(row(`${loopback6}:9C40`, `${loopback6}:2124`, { uid: 8 })), over6), [8])
+  assert.deepEqual(ownersIn(table(row(`${loopback6}:9C40`, `${loopback6}:2124`, { uid: 8 })), over6).here, [8])
 })
 
 async function realConnection(t: TestContext, host: string) {
@@ -65,9 +69,9 @@ async function realConnection(t: TestContext, host: string) {
 test('S3: the owner of a real loopback connection is found', { skip: process.platform !== 'linux' && 'needs /proc' }, async (t) => {
   const { remoteAddress, remotePort, localAddress, localPort } = await realConnection(t, '127.0.0.1')
   const real = { address: remoteAddress, port: remotePort, peerAddress: localAddress, peerPort: localPort }
-  assert.deepEqual(await owners(real), [process.getuid?.()])
-  assert.deepEqual(await owners({ ...real, peerPort: undefined }), [process.getuid?.()])
-  assert.deepEqual(await owners({ ...real, port: 1 }), [])
+  assert.deepEqual((await owners(real)).here, [process.getuid?.()])
+  assert.deepEqual((await owners({ ...real, peerPort: undefined })).here, [process.getuid?.()])
+  assert.deepEqual(await owners({ ...real, port: 1 }), nobodys)
 })
 
 const alice: Caller = {
@@ -80,10 +84,15 @@ const alice: Caller = {
   },
 }
 
+/** Who owns the other end, and who has the same port for another connection. */
+const by =
+  (...here: number[]) =>
+  async () => ({ here, elsewhere: [] as number[] })
+
 function strategyWith(options: UserspaceOptions, whoisPort: Surroundings['whoisPort'] = async () => alice) {
   const callers = { known: () => undefined, ask: () => assert.fail('asked by bare address'), forget() {} }
   const surroundings = { callers, whoisPort, isMesh: () => true, allowSelf: false, socket: '/nowhere', log: undefined }
-  const seams = { ownersOf: async () => [0], ownerOfFile: async () => 0, overflow: async () => 65534, ...options }
+  const seams = { ownersOf: by(0), ownerOfFile: async () => 0, overflow: async () => 65534, ...options }
   const strategy = userspace(surroundings, seams)
   const mesh = {
     running: true,
@@ -104,12 +113,12 @@ function strategyWith(options: UserspaceOptions, whoisPort: Surroundings['whoisP
 test('S3: only what the owner of tailscaled’s socket opened has an identity', async () => {
   const tries: [UserspaceOptions, string][] = [
     [{}, 'somebody'],
-    [{ ownersOf: async () => [1000] }, 'local_process'],
-    [{ ownersOf: async () => [] }, 'local_process'],
-    [{ ownersOf: async () => [0, 1000] }, 'local_process'],
-    [{ ownersOf: async () => [1000], ownerOfFile: async () => 1000 }, 'somebody'],
-    [{ ownersOf: async () => [65534], ownerOfFile: async () => 65534 }, 'local_process'],
-    [{ ownersOf: async () => [0], overflow: async () => 0 }, 'local_process'],
+    [{ ownersOf: by(1000) }, 'local_process'],
+    [{ ownersOf: by() }, 'local_process'],
+    [{ ownersOf: by(0, 1000) }, 'local_process'],
+    [{ ownersOf: by(1000), ownerOfFile: async () => 1000 }, 'somebody'],
+    [{ ownersOf: by(65534), ownerOfFile: async () => 65534 }, 'local_process'],
+    [{ ownersOf: by(0), overflow: async () => 0 }, 'local_process'],
   ]
   for (const [options, expected] of tries) {
     assert.equal(await strategyWith(options)(from('127.0.0.1')), expected)
@@ -117,8 +126,22 @@ test('S3: only what the owner of tailscaled’s socket opened has an identity', 
 })
 
 test('S3: a process of another user is refused before whois is asked (S2)', async () => {
-  const who = strategyWith({ ownersOf: async () => [1000] }, async () => assert.fail('whois was asked'))
+  const who = strategyWith({ ownersOf: by(1000) }, async () => assert.fail('whois was asked'))
   assert.equal(await who(from('127.0.0.1')), 'local_process')
+})
+
+test('S3: a port that tailscaled has for another connection, too, is nobody’s: 503, and the connection ends', async () => {
+  const isShared = (error: unknown) => error instanceof Unavailable && error.details.headers?.connection === 'close'
+  const both = { here: [0], elsewhere: [0] }
+  const unasked = strategyWith({ ownersOf: async () => both }, async () => assert.fail('whois was asked'))
+  await assert.rejects(unasked(from('127.0.0.1')), isShared)
+
+  const inTurn = [{ here: [0], elsewhere: [] }, both]
+  const meanwhile = strategyWith({ ownersOf: async () => inTurn.shift() ?? assert.fail('looked again') })
+  await assert.rejects(meanwhile(from('127.0.0.1')), isShared, 'one that came while whois was asked')
+
+  const others = strategyWith({ ownersOf: async () => ({ here: [0], elsewhere: [1000] }) })
+  assert.equal(await others(from('127.0.0.1')), 'somebody', 'whois never means what another user opened')
 })
 
 test('where the owner cannot be found out the answer is 503, not an identity', async () => {

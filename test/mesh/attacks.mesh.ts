@@ -7,7 +7,7 @@ import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { closeSync, openSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { createServer, request as httpRequest } from 'node:http'
-import type { AddressInfo } from 'node:net'
+import { type AddressInfo, connect } from 'node:net'
 import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
 import { type TestContext, test } from 'node:test'
@@ -73,6 +73,28 @@ async function openConnection(t: TestContext, machine: Machine, to: Machine): Pr
   return socket.remotePort
 }
 
+/** What any local process may do: sends bytes to a loopback port by the proxy of this machine's tailscaled, and gets all that comes. The way to the proxy is open before. */
+async function proxied(t: TestContext, { proxy }: Machine) {
+  const { hostname, port } = new URL(proxy)
+  const ways = await Promise.all(
+    [1, 2].map(async () => {
+      const way = connect(Number(port), hostname)
+      t.after(() => way.destroy())
+      await once(way, 'connect')
+      return way
+    }),
+  )
+  return async (to: number, bytes: string): Promise<string> => {
+    const way = ways.pop()
+    assert.ok(way)
+    way.write(`CONNECT 127.0.0.1:${to} HTTP/1.1\r\nHost: 127.0.0.1:${to}\r\n\r\n`)
+    const [opened] = (await once(way, 'data')) as [Buffer]
+    assert.match(String(opened), /^HTTP\/1\.1 200 /)
+    way.write(bytes)
+    return text(way)
+  }
+}
+
 /** A provider that speaks http on loopback, as one may where only tailscaled reaches it. */
 async function plainProvider(t: TestContext, machine: Machine) {
   const port = await freePort()
@@ -92,13 +114,35 @@ test('a real mesh, and those who are not who they seem to be', async (t) => {
     await withSourcePort(theirs, async () => {
       assert.match(await asUser(t, aStranger, fooled), /alice@example\.com$/, 'the naive one takes the thief for alice')
       assert.match(whoIn(await asUser(t, aStranger, port, host)), inWords.local)
-      assert.equal(
-        whoIn(await asUser(t, undefined, port, host)),
-        'alice@example.com',
-        'the user who runs tailscaled is trusted, and it was that port',
+      assert.match(
+        await asUser(t, undefined, port, host),
+        /tailscaled uses the port of this connection for another one, too/,
+        'who runs as tailscaled does is not alice either, and it was that port',
       )
     })
   })
+
+  await t.test(
+    'S3: what tailscaled itself opens for a local process, by its proxy, from a port for which it answers is nobody’s [threats 325]',
+    async (t) => {
+      const fooled = await naive(t, { port: 0, host: '127.0.0.1' }, whoisOf(t, idp, { port: true }))
+      const { port, host } = await plainProvider(t, idp)
+      const throughProxy = await proxied(t, idp)
+      const get = (host: string, more = '') => `GET / HTTP/1.1\r\nHost: ${host}\r\nAccept: text/html\r\n${more}\r\n`
+      const theirs = await openConnection(t, alice, idp)
+      await withSourcePort(theirs, async () => {
+        assert.match(
+          await throughProxy(fooled, get('localhost', 'Connection: close\r\n')),
+          /alice@example\.com$/,
+          'the naive one takes the thief for alice',
+        )
+        const answer = await throughProxy(port, get(host)) // which ends, for the next connection has another port
+        assert.match(answer, /^HTTP\/1\.1 503 /)
+        assert.match(answer, /tailscaled uses the port of this connection for another one, too/)
+        assert.doesNotMatch(answer, /alice/)
+      })
+    },
+  )
 
   await t.test('S3: in a user namespace where everybody is the overflow user, nobody has an identity', async (t) => {
     const inside = (command: string) =>
