@@ -14,6 +14,7 @@ import { newTrace, type Trace } from './observe/trace.ts'
 import { watched } from './observe/watched.ts'
 
 const mostBytes = 64 * 1024
+/** RFC 9110 §9.1: what is none of these is not implemented at all. */
 const allMethods = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS']
 const bodyTypes = { form: 'application/x-www-form-urlencoded', json: 'application/json' } as const
 
@@ -65,6 +66,8 @@ export function buildApp(deps: Deps): FastifyInstance {
     const repeated = repeatedHeader(request.raw.rawHeaders)
     if (!isForUs(request, issuer, nameHeader) || repeated === 'host')
       done(new OAuthError('misdirected_request', `This server is ${deps.config.issuer}, and answers to no other name.`))
+    else if (!allMethods.includes(request.method))
+      done(new OAuthError('not_implemented', `No address of this server knows the method ${request.method}.`))
     else if (repeated !== undefined) done(new OAuthError('invalid_request', `The header ${repeated} is there more than once.`))
     else if (request.headers['content-encoding'] !== undefined)
       done(new OAuthError('unsupported_media_type', 'A compressed body is not read here.'))

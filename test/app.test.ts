@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { METHODS } from 'node:http'
 import { test } from 'node:test'
 import { endpointsOf } from '../src/endpoints/index.ts'
 import { raw } from './support/raw.ts'
@@ -130,4 +131,19 @@ test('RFC 9110 §15.5.6: a method that an endpoint has not is 405 with what it h
       assert.deepEqual([answer.status, answer.headers.allow], [405, has.join(', ')], `${method} ${path}`)
     }
   }
+})
+
+test('RFC 9110 §9.1: a method that no endpoint has is 501, with and without a body, and no failure of this server', async (t) => {
+  const { issuer, logged } = await start(t)
+  const { host, port } = new URL(issuer)
+  const known = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS', 'CONNECT']
+  for (const method of METHODS.filter((one) => !known.includes(one)))
+    for (const body of ['', 'Content-Type: x/y\r\nContent-Length: 1\r\n\r\nx', 'Content-Length: 1\r\n\r\nx']) {
+      const { status, text } = await raw(port, `${method} /token HTTP/1.1\r\nHost: ${host}\r\nConnection: close\r\n${body || '\r\n'}`)
+      assert.deepEqual([status, /"error":"(\w+)"/.exec(text)?.[1]], [501, 'not_implemented'], `${method} ${text}`)
+    }
+  assert.deepEqual(
+    logged.filter(({ level }) => level === 'error' || level === 'warn'),
+    [],
+  )
 })

@@ -4,7 +4,7 @@ import type { Deps, Log } from '../deps.ts'
 import { type OAuthError, Unavailable } from '../oauth/error.ts'
 import { phases, type Trace } from '../observe/trace.ts'
 
-const levelOf = (error: OAuthError): keyof Log => (error instanceof Unavailable ? 'warn' : error.status >= 500 ? 'error' : 'info')
+const levelOf = (error: OAuthError): keyof Log => (error instanceof Unavailable ? 'warn' : error.code === 'server_error' ? 'error' : 'info')
 
 const fieldsOf = (error: OAuthError) => ({
   error: error.code,

@@ -3,7 +3,7 @@
  * has to do something about it; the cause stays in the log.
  */
 
-/** Code → HTTP status, where the answer is not a redirect. RFC 6749 §5.2, RFC 6750 §3.1, RFC 7591 §3.2.2, RFC 8707 §2, OpenID Core §3.1.2.6, OpenID Connect Core Unmet Authentication Requirements §2, RFC 6585 §4. */
+/** Code → HTTP status, where the answer is not a redirect. RFC 6749 §5.2, RFC 6750 §3.1, RFC 7591 §3.2.2, RFC 8707 §2, OpenID Core §3.1.2.6, OpenID Connect Core Unmet Authentication Requirements §2, RFC 6585 §4, RFC 9110 §15.6.2. */
 export const errorStatus = {
   access_denied: 403,
   consent_required: 400,
@@ -22,6 +22,7 @@ export const errorStatus = {
   method_not_allowed: 405,
   misdirected_request: 421,
   not_found: 404,
+  not_implemented: 501,
   payload_too_large: 413,
   registration_not_supported: 400,
   request_not_supported: 400,
