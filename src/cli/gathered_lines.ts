@@ -1,6 +1,6 @@
 /**
- * The lines of the log on their way to a file descriptor. What cannot be written is lost, and counted: a disk that is full, or a reader that is gone, stops no
- * daemon, for the record of what was decided is in the database.
+ * The lines of the log on their way to a file descriptor. What cannot be written is lost, and counted: a disk that is full, or a reader that is gone or reads no
+ * more, stops no daemon and holds up no end of it, for the record of what was decided is in the database.
  */
 import { write, writeSync } from 'node:fs'
 
@@ -8,8 +8,8 @@ import { write, writeSync } from 'node:fs'
 const gathered = { letters: 8192, every: 20 }
 /** What waits at the most, in letters: whoever reads the log may be slow. */
 const most = 4 * 1024 * 1024
-/** How long a reader is given to make room, in milliseconds. */
-const room = 10
+/** How long a reader is given to make room, in milliseconds, and how often a process that has nothing else to do waits for that: a second in all. */
+const room = { every: 10, times: 100 }
 
 type Lines = { write: (line: string) => void }
 
@@ -18,6 +18,8 @@ export function gathering(to: 1 | 2): Lines {
   let waiting = ''
   let timer: NodeJS.Timeout | undefined
   let isBusy = false
+  /** What a reader who is behind has no room for yet. */
+  let stuck: Buffer | undefined
   let lost = 0
   let why = ''
 
@@ -40,7 +42,8 @@ export function gathering(to: 1 | 2): Lines {
   /** `bytes` hold so many `lines`, and tell of so many that were lost before. */
   function send(bytes: Buffer, from: number, holds: { lines: number; told: number }): void {
     write(to, bytes, from, bytes.length - from, null, (error, written) => {
-      if (error?.code === 'EAGAIN') return void setTimeout(send, room, bytes, from, holds)
+      stuck = error?.code === 'EAGAIN' ? bytes.subarray(from) : undefined
+      if (stuck) return void setTimeout(send, room.every, bytes, from, holds).unref()
       if (!error && from + written < bytes.length) return send(bytes, from + written, holds)
       isBusy = false
       if (error) missed(holds.lines, error.message)
@@ -54,9 +57,15 @@ export function gathering(to: 1 | 2): Lines {
     why = because
   }
 
+  let patience = room.times
+  process.on('beforeExit', () => {
+    flush()
+    if (stuck && patience-- > 0) setTimeout(() => undefined, room.every)
+  })
   process.once('exit', () => {
+    const rest = Buffer.concat([stuck ?? Buffer.alloc(0), Buffer.from(waiting === '' ? '' : taken())])
     try {
-      if (waiting !== '') writeSync(to, taken())
+      for (let from = 0; from < rest.length; ) from += writeSync(to, rest, from)
     } catch {
       // Nobody is left who could hear of it.
     }
