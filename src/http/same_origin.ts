@@ -42,9 +42,13 @@ export function credentialsOf({ identity }: Pick<Deps, 'identity'>, { headers, c
 
 /**
  * Refuses what a page loads without going there, as a picture or by script: a person who signs in navigates (Fetch Metadata). Browsers send both headers;
- * programs that fetch send a mode alone, and mean no harm. Throws `forbidden`.
+ * programs that fetch send a mode alone, and mean no harm. Refuses also what a browser loads in advance, for a link that nobody has followed yet
+ * (`Sec-Purpose`, and `Purpose` of older ones): it asks again when somebody does. Throws `forbidden`.
  */
-export function requireNavigation({ headers: { 'sec-fetch-mode': mode, 'sec-fetch-site': site } }: Pick<Request, 'headers'>): void {
+export function requireNavigation({ headers }: Pick<Request, 'headers'>): void {
+  const { 'sec-fetch-mode': mode, 'sec-fetch-site': site, 'sec-purpose': purpose = headers.purpose } = headers
   if (site !== undefined && mode !== undefined && mode !== 'navigate')
     throw new OAuthError('forbidden', 'A sign-in is a page to go to; it cannot be loaded as a part of another page.')
+  if (purpose?.toString().startsWith('prefetch'))
+    throw new OAuthError('forbidden', 'A sign-in is a page to go to; it is not loaded before somebody does.')
 }

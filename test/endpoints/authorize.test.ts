@@ -693,3 +693,18 @@ test('Fetch Metadata: what another page loads as a picture, a script or by fetch
   for (const headers of [{ 'sec-fetch-mode': 'navigate', 'sec-fetch-site': 'cross-site' }, { 'sec-fetch-mode': 'cors' }])
     assertCode(started, await started.alice.send(query, { headers: headers as Record<string, string> }), client)
 })
+
+test('Fetch standard, Sec-Purpose: what a browser loads in advance signs nobody in and out, and leaves no trace; the click that follows does [threats 64]', async (t) => {
+  const started = await start(t)
+  const { alice } = started
+  const client = policyClient(started, 'grafana', grafanaCallback)
+  const { id_token = '' } = await alice.signIn(client, openid)
+  const query = `/authorize?${formText({ response_type: 'code', client_id: client.client_id, redirect_uri: client.redirect_uri, code_challenge: challengeOf(newVerifier()), code_challenge_method: 'S256', state: 'st-1', ...openid })}`
+  const navigation = { accept: 'text/html', 'sec-fetch-mode': 'navigate', 'sec-fetch-site': 'cross-site' }
+  await withoutTrace(started, async () => {
+    for (const ahead of [{ 'sec-purpose': 'prefetch' }, { 'sec-purpose': 'prefetch;prerender' }, { purpose: 'prefetch' }])
+      for (const path of [query, `${query}&prompt=none`, `/end_session?${formText({ id_token_hint: id_token })}`])
+        assertPage(await alice.send(path, { headers: { ...navigation, ...ahead } as Record<string, string> }), 403, /not loaded before/)
+  })
+  assertCode(started, await alice.send(query, { headers: navigation }), client)
+})
