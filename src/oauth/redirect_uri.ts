@@ -34,7 +34,8 @@ function kindOf({ scheme, host }: UriParts): Kind | undefined {
   return reverseDomain.test(scheme) ? 'private_use' : undefined
 }
 
-const forgesResponse = (query: string | undefined) => [...new URLSearchParams(query).keys()].some((name) => responseNames.has(name))
+/** Whether a query has a name that the answer has, however it is encoded. */
+export const forgesResponse = (query: string | undefined) => [...new URLSearchParams(query).keys()].some((name) => responseNames.has(name))
 
 /** Whether it leads back to us. Loopback hosts are one machine, so there the port tells. */
 function isOurs({ scheme, host, port }: UriParts, issuer: string): boolean {

@@ -4,8 +4,9 @@ import { didYouMean } from '../hujson/nearest.ts'
 import { type Path, quote } from '../hujson/read.ts'
 import type { Report } from '../hujson/report.ts'
 import { type ClientJwks, parseClientJwks } from '../oauth/client_jwks.ts'
+import { forgesResponse } from '../oauth/redirect_uri.ts'
 import { parseSpiffeId } from '../oauth/spiffe_id.ts'
-import { isUriText, splitUri } from '../oauth/uri_text.ts'
+import { hasPlainHost, isUriText, splitUri } from '../oauth/uri_text.ts'
 import type { ClientEntry, PolicyDocument } from './document.ts'
 import type { PolicyClient, Resource } from './policy.ts'
 
@@ -111,7 +112,10 @@ function redirectFault(uri: string): string | null {
   const parts = isUriText(uri) && URL.canParse(uri) ? splitUri(uri) : undefined
   if (!parts) return `${quote(uri)} is not an absolute URI with its scheme in lower case and all else percent-encoded.`
   if (dangerous.has(parts.scheme)) return `${quote(uri)} is not a place that a browser may be sent to.`
-  return parts.authority?.includes('@') ? `${quote(uri)} holds a user name or password.` : null
+  if (parts.authority?.includes('@')) return `${quote(uri)} holds a user name or password.`
+  if (/^https?$/.test(parts.scheme) && !hasPlainHost(uri, parts.host))
+    return `${quote(uri)} has no host in its plain form after two slashes: a name, or an address as it is usually written.`
+  return forgesResponse(parts.query) ? `${quote(uri)} has a name in its query that the answer uses, such as code, state or error.` : null
 }
 
 const isHttps = (uri: string) => URL.parse(uri)?.protocol === 'https:'

@@ -59,6 +59,7 @@ const prefixes = ['group:', 'tag:', 'client:', 'autogroup:', 'spiffe://']
 /** One selector, or why it is none: a sentence and perhaps what was meant. */
 export function parseSelector(text: string): Selector | { refused: string; hint?: Hint | undefined } {
   if (text === '*') return { kind: 'people', text, key: peopleKey }
+  if (text.startsWith('!')) return { refused: `${quote(text)} is no selector: a grant only allows, so nobody can be taken out of one.` }
   const invisible = /\p{Cf}/u.exec(text)?.[0]
   if (invisible) return { refused: `${quote(text)} is no selector: it holds a character that nobody sees (${codePoint(invisible)}).` }
   // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what this refuses
@@ -66,7 +67,7 @@ export function parseSelector(text: string): Selector | { refused: string; hint?
     return { refused: `${quote(text)} is no selector: it holds a space, a comma, a quote or a control character.` }
   if (text.startsWith('autogroup:')) return autogroup(text)
   if (/^group:./.test(text)) return { kind: 'group', text, key: groupKey(text) }
-  if (/^tag:./.test(text)) return { kind: 'tag', text, key: tagKey(text) }
+  if (/^tag:[^*]+$/.test(text)) return { kind: 'tag', text, key: tagKey(text) }
   if (/^client:./.test(text)) return { kind: 'client', text, key: clientKey(text) }
   if (text.startsWith('spiffe:')) return workload(text)
 
@@ -76,7 +77,11 @@ export function parseSelector(text: string): Selector | { refused: string; hint?
 
   const domain = /^\*@([^@*/:]+)$/.exec(text)?.[1]
   if (domain) return { kind: 'domain', text, key: domainKey(domain) }
-  if (text.includes('*')) return { refused: `${quote(text)} is no selector: a star stands alone, or before a domain as in *@example.com.` }
+  if (text.includes('*'))
+    return {
+      refused: `${quote(text)} is no selector: a star stands alone, or before a domain as in *@example.com.`,
+      ...(text === 'tag:*' && { hint: () => 'Did you mean "autogroup:tagged"?' }),
+    }
 
   if (/^@|@$/.test(text))
     return {

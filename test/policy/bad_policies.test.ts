@@ -539,6 +539,23 @@ const bad: readonly [title: string, text: string, message: string, hint?: string
     src('‸"al*@example.com"'),
     '"al*@example.com" is no selector: a star stands alone, or before a domain as in *@example.com.',
   ],
+  [
+    'somebody who is to be taken out, which would be a name that nobody has',
+    grant('{ "src": ["*", ‸"!mallory@example.com"], "app": { "register": [{}] } }'),
+    '"!mallory@example.com" is no selector: a grant only allows, so nobody can be taken out of one.',
+  ],
+  [
+    'a group that is to be taken out',
+    src('‸"!group:eng"'),
+    '"!group:eng" is no selector: a grant only allows, so nobody can be taken out of one.',
+  ],
+  [
+    'a star for every tag, which would be a tag of that name',
+    src('‸"tag:*"'),
+    '"tag:*" is no selector: a star stands alone, or before a domain as in *@example.com.',
+    'Did you mean "autogroup:tagged"?',
+  ],
+  ['a star within a tag', src('‸"tag:ci-*"'), '"tag:ci-*" is no selector: a star stands alone, or before a domain as in *@example.com.'],
   ['a space', src('‸"alice example"'), '"alice example" is no selector: it holds a space, a comma, a quote or a control character.'],
   [
     'an address that is none',
@@ -737,6 +754,21 @@ const bad: readonly [title: string, text: string, message: string, hint?: string
     'a redirect URI that runs',
     client('{ "redirect_uris": [‸"javascript:alert(1)"] }'),
     '"javascript:alert(1)" is not a place that a browser may be sent to.',
+  ],
+  [
+    'a redirect URI whose query forges the answer [threats 11]',
+    client('{ "redirect_uris": [‸"https://a/cb?x=1&%63ode=2"] }'),
+    '"https://a/cb?x=1&%63ode=2" has a name in its query that the answer uses, such as code, state or error.',
+  ],
+  [
+    'a redirect URI without an authority, which a browser would repair [threats 16]',
+    client('{ "redirect_uris": [‸"https:/a/cb"] }'),
+    '"https:/a/cb" has no host in its plain form after two slashes: a name, or an address as it is usually written.',
+  ],
+  [
+    'a redirect URI with another spelling of loopback [threats 25]',
+    client('{ "redirect_uris": [‸"http://0x7f.1/cb"] }'),
+    '"http://0x7f.1/cb" has no host in its plain form after two slashes: a name, or an address as it is usually written.',
   ],
   ['a redirect URI with a user', client('{ "redirect_uris": [‸"https://a@b/cb"] }'), '"https://a@b/cb" holds a user name or password.'],
   [
