@@ -3,6 +3,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { UsageError } from '../../src/cli/command.ts'
 import { changedPolicy, wiki } from '../support/example_policy.ts'
+import { edge, withGateway } from '../support/exchange.ts'
 import { written } from '../support/policy_command.ts'
 import { printed } from '../support/printed.ts'
 import { meshidp } from '../support/program.ts'
@@ -95,6 +96,37 @@ test('policy explain: facts may be said; what the node says of itself is marked,
   assert.match(given.stdout, /^Allowed with client:editor:$/m)
   assert.match(given.stdout, /: in group:sre \(by the mesh\), from a node with os linux \(self-reported\)\.$/m)
   assert.match(given.stdout, /^Denied with software that the policy does not name \(client\):$/m)
+})
+
+test('policy explain: an exchange asks nobody, ends with the token that is shown, and brings a refresh token only where its edge says so', async (t) => {
+  const ends = (...edges: Record<string, unknown>[]) => {
+    const words = ['policy', 'explain', '--as', 'alice@example.com', 'exchange', 'resource:wiki', '--actor', 'client:gateway']
+    return printed([
+      ...words,
+      '--from',
+      'resource:gateway',
+      '--with',
+      'tools:call',
+      '--scopes',
+      'wiki:read',
+      '--file',
+      written(
+        t,
+        withGateway(() => {}, ...edges),
+      ),
+    ])
+  }
+  const without = await ends(edge)
+  assert.equal(without.code, 0)
+  assert.ok(
+    without.stdout.endsWith(`
+  bound to       the person
+  access token   as the daemon is configured, and no longer than the token that is shown
+  refresh token  none: the edge does not say "refresh_token"
+`),
+    without.stdout,
+  )
+  assert.match((await ends({ ...edge, refresh_token: true })).stdout, /^ {2}refresh token {2}as the daemon is configured$/m)
 })
 
 test('policy explain: until when a grant gives, what would turn a scope that is denied, and why an entry of the tailnet policy gives nothing', async (t) => {

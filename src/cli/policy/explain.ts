@@ -145,11 +145,14 @@ function questionsOf(policy: Policy, wording: Wording, caller: Principal | null,
 
 const withoutCaller = ({ asked: { principal: _, ...asked }, ...rest }: Explanation) => ({ asked, ...rest })
 
+/** A client or a workload asks for itself: whois tells nothing of it. */
+const isSoftware = ({ src }: Wording): boolean => /^(client|spiffe):/.test(src)
+
 /** What is not known of the caller, though the policy looks at it. */
 function unknownOf(policy: Policy, wording: Wording, seen: Seen | null): string | null {
   if (seen) return null
   const matters = whatMatters(policy)
-  if (matters.length === 0 || wording.src.startsWith('client:')) return null
+  if (matters.length === 0 || isSoftware(wording)) return null
   return `Of ${wording.src} nothing is known here but what --given says. The policy also looks at ${matters.join('; ')}: what is unknown matches nothing.`
 }
 
@@ -172,11 +175,11 @@ With the id of a decision: what the policy of then said to whom it was then, and
   meshidp policy explain --as alice@example.com exchange resource:wiki --actor client:gateway --from resource:gateway --with tools:call
   meshidp policy explain 01JD3Y5Q9W0000ABCDEFGHJKMN`,
   options: {
-    as: { type: 'string', argument: 'WHO', help: 'a login name, a tag, or a client that asks for itself' },
+    as: { type: 'string', argument: 'WHO', help: 'a login name, a tag, or what asks for itself: a client, a SPIFFE ID' },
     client: { type: 'string', argument: 'CLIENT', help: 'with this software: "client:…" or "autogroup:registered"; default any' },
     scopes: { type: 'string', argument: 'LIST', help: 'these scopes; default all of the target' },
-    actor: { type: 'string', argument: 'WHO', help: 'exchange: who acts, a client or a tag' },
-    from: { type: 'string', argument: 'RESOURCE', help: 'exchange: what the token in its hands is for' },
+    actor: { type: 'string', argument: 'WHO', help: 'exchange: who acts, a client, a tag or a SPIFFE ID' },
+    from: { type: 'string', argument: 'RESOURCE', help: 'exchange: what the token in its hands is for; of an ID token the client' },
     with: { type: 'string', argument: 'LIST', help: 'exchange: the scopes of that token' },
     'redirect-uris': { type: 'string', argument: 'LIST', help: 'register: hosts that answers go to; without it they are no hindrance' },
     given: {
@@ -196,7 +199,7 @@ With the id of a decision: what the policy of then said to whom it was then, and
     const wording = wordingOf(values, words)
     const { policy, name, since } = await policySource(terminal, values)
     const asksDaemon = values.file === undefined || values.config !== undefined
-    const seen = asksDaemon && !wording.src.startsWith('client:') ? await lastSeen(asking(terminal, values), wording.src) : null
+    const seen = asksDaemon && !isSoftware(wording) ? await lastSeen(asking(terminal, values), wording.src) : null
     const caller = callerOf(wording, seen)
     const questions = questionsOf(policy, wording, caller, values)
     const labels = new Map<Asked, string | null>(questions.map(({ asked, label }) => [asked, label]))

@@ -39,6 +39,8 @@ export function facts(policy: Policy, principal: Principal): Record<string, unkn
 
 const consents = { always: 'asked each time', once: 'asked once', never: 'not asked' } as const
 
+const noRefreshToken = 'none: the edge does not say "refresh_token"'
+
 /** The limits of a verdict that the question is about, by what people call them. */
 function limitsOf(app: Asked['app'], limits: Limits): Record<string, string> {
   const token = (seconds: number | null) => (seconds === null ? 'as the daemon is configured' : shownDuration(seconds))
@@ -50,10 +52,17 @@ function limitsOf(app: Asked['app'], limits: Limits): Record<string, string> {
     }
   if (app === 'claims') return { groups: limits.groups.join(', ') || nothing, claims: JSON.stringify(limits.claims) }
   if (app === 'client_credentials') return { 'access token': token(limits.access_token_ttl) }
-  if (app !== 'authorize' && app !== 'exchange') return {}
+  const bound = { 'bound to': limits.bind === 'user' ? 'the person' : 'the machine of the sign-in' }
+  if (app === 'exchange')
+    return {
+      ...bound,
+      'access token': `${token(limits.access_token_ttl)}, and no longer than the token that is shown`,
+      'refresh token': limits.refresh_token ? token(limits.refresh_token_ttl) : noRefreshToken,
+    }
+  if (app !== 'authorize') return {}
   return {
     consent: consents[limits.consent],
-    'bound to': limits.bind === 'user' ? 'the person' : 'the machine of the sign-in',
+    ...bound,
     'access token': token(limits.access_token_ttl),
     'refresh token': token(limits.refresh_token_ttl),
   }
@@ -68,6 +77,7 @@ function limitsWithSource({ asked, verdict, scopes, decisive }: Explanation): Re
   const given = scopes.filter((one) => one.verdict.allowed).length
   for (const { limit, scopes: from } of decisive) {
     const name = limitNames[limit]
+    if (shown[name] === noRefreshToken) continue
     if (from.length > 0 && from.length < given && shown[name] !== undefined) shown[name] += ` (the strictest of these: ${from.join(', ')})`
   }
   return shown
