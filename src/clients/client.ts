@@ -45,11 +45,12 @@ export type Client = {
   stored: StoredClient | null
 }
 
-export const workloadGrantTypes = ['client_credentials', 'urn:ietf:params:oauth:grant-type:token-exchange'] as const
+/** What a workload may ask for, which signs nobody in; refresh tokens come of exchanges whose edge says so. */
+export const workloadGrantTypes = ['client_credentials', 'urn:ietf:params:oauth:grant-type:token-exchange', 'refresh_token'] as const
 const publicGrantTypes = ['authorization_code', 'refresh_token'] as const
 
 /** What an admin's client may ask for; what it gets is the policy's to say. */
-const confidentialGrantTypes = [...publicGrantTypes, ...workloadGrantTypes] as const
+const confidentialGrantTypes = ['authorization_code', ...workloadGrantTypes] as const
 
 const softwareDigest = (redirect_uris: readonly string[], auth_methods: readonly string[], keys: unknown) =>
   hash('sha256', JSON.stringify([redirect_uris, auth_methods, keys ?? null]), 'base64url')

@@ -66,6 +66,7 @@ export const token_exchange: GrantType = {
         `The policy binds this to the machine on which ${parent.login} signed in, and that is gone.`,
         principal,
       )
+    const refreshes = limits.refresh_token && client.grant_types.includes('refresh_token')
     const exchanged: Exchanged = {
       held: shown.scopes,
       depth,
@@ -85,7 +86,7 @@ export const token_exchange: GrantType = {
       scopes: verdict.scopes.join(' '),
       claims: null,
       created_at: now,
-      expires_at: Math.min(parent.expires_at, limits.refresh_token ? (other?.exp ?? parent.expires_at) : until),
+      expires_at: Math.min(parent.expires_at, refreshes ? (other?.exp ?? parent.expires_at) : until),
       parent_id: parent.id,
       subject_jti: shown.jti,
       exchange: JSON.stringify(exchanged),
@@ -101,7 +102,7 @@ export const token_exchange: GrantType = {
       limits,
       nonce: null,
       exchanged: { issued_token_type: requested, until },
-      refresh: limits.refresh_token ? newFamily(deps, id) : null,
+      refresh: refreshes ? newFamily(deps, id) : null,
       writes: [
         subjectLives(parent.id, shown.jti, now),
         ...(other ? [subjectLives(other.authorization.id, other.jti, now)] : []),

@@ -153,13 +153,14 @@ const someOf =
 const personGrants = someOf<PersonGrant>('authorization_code', 'refresh_token')
 const workloadGrants: readonly WorkloadGrant[] = ['client_credentials', 'urn:ietf:params:oauth:grant-type:token-exchange']
 
-/** The document of a workload may do without people. */
+/** The document of a workload may do without people. It refreshes what it exchanged, where an edge of the policy gives it something to refresh. */
 function grant_types(value: unknown, context: Context, name: string): ClientMetadata['grant_types'] {
   if (context.source !== 'document' || !context.isWorkload) return personGrants(value, context, name)
-  if (value === undefined) return [...workloadGrants]
-  const own = Array.isArray(value) ? workloadGrants.filter((one) => value.includes(one)) : []
-  const forPeople = own.length === 0 || (value as unknown[]).includes('authorization_code') ? personGrants(value, context, name) : []
-  return [...forPeople, ...own]
+  if (value === undefined) return ['refresh_token', ...workloadGrants]
+  const listed = (grant: string) => Array.isArray(value) && value.includes(grant)
+  const own = workloadGrants.filter(listed)
+  if (own.length === 0 || listed('authorization_code')) return [...personGrants(value, context, name), ...own]
+  return listed('refresh_token') ? ['refresh_token', ...own] : own
 }
 
 /** An https address of a page. An empty one counts as absent: some clients send it. */

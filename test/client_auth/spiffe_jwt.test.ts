@@ -56,10 +56,7 @@ test('draft-ietf-oauth-spiffe-client-auth §3.1: a workload that nobody register
   await proves(td.svid('/a', claims({ iat: undefined, iss: 'https://spire.example', jti: 'x', nbf: 0, more: {} })))
   for (const endpoint of ['/introspect', '/revoke'])
     assert.equal((await alice.send(endpoint, { form: { token: 'x', ...asserted(svid, jwtSpiffe) } })).status, 200)
-  assertRefused(
-    await post(alice, { grant_type: 'refresh_token', refresh_token: 'mir_x', ...asserted(svid, jwtSpiffe) }),
-    'unauthorized_client',
-  )
+  assertRefused(await post(alice, { grant_type: 'authorization_code', code: 'x', ...asserted(svid, jwtSpiffe) }), 'unauthorized_client')
 })
 
 test('draft-ietf-oauth-spiffe-client-auth §4: spiffe_jwt is announced where a trust domain is configured, and nowhere else', async (t) => {

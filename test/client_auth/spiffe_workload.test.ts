@@ -3,6 +3,8 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { asserted, jwtSpiffe } from '../support/assertion.ts'
 import { changedPolicy, wiki } from '../support/example_policy.ts'
+import { claimsIn, tokenExchange, tokenType } from '../support/exchange.ts'
+import { startHttpsSite } from '../support/https_site.ts'
 import { start } from '../support/start.ts'
 import { assertRefused, post } from '../support/token_request.ts'
 import { startTrustDomain } from '../support/trust_domain.ts'
@@ -86,4 +88,57 @@ test('RFC 8693: a workload acts for a person where an edge of the policy names i
   )
   assert.deepEqual({ sub, act: act.sub, aud, client_id }, { sub: 'userid:101', act: spiffe_id, aud: notes, client_id: spiffe_id })
   assert.equal((await exchange('/ns/ci/sa/other')).status, 400)
+})
+
+test('RFC 6749 §6: where an edge gives a refresh token, a workload refreshes too, by its SVID; one whose document does not say so gets none', async (t) => {
+  const td = await startTrustDomain(t, 'example.org')
+  const ownGrants = ['client_credentials', 'urn:ietf:params:oauth:grant-type:token-exchange']
+  const documents = {
+    silent: { grant_types: undefined, gives: true },
+    whole: { grant_types: [...ownGrants, 'refresh_token'], gives: true },
+    less: { grant_types: ownGrants, gives: false },
+  }
+  const site = await startHttpsSite(t, (request, response) => {
+    const { grant_types } = documents[String(request.url).slice(1) as keyof typeof documents]
+    const body = {
+      client_id: `${site.origin}${request.url}`,
+      client_name: 'Workloads',
+      spiffe_id: 'spiffe://example.org/client/*',
+      grant_types,
+    }
+    response.writeHead(200, { 'content-type': 'application/json' }).end(JSON.stringify(body))
+  })
+  const policy = changedPolicy(({ clients, grants, resources }) => {
+    resources['resource:notes'] = { ...resources['resource:notes'], token_format: 'jwt' }
+    for (const name of Object.keys(documents)) clients[`client:${name}`] = { client_id: `${site.origin}/${name}` }
+    const actors = [spiffe_id, ...Object.keys(documents).map((name) => `client:${name}`)]
+    const edge = { actors, from: ['resource:wiki'], scopes: { 'notes:read': ['wiki:read'] }, refresh_token: true }
+    grants.push({ src: ['alice@example.com'], dst: ['resource:notes'], app: { exchange: [edge] } })
+  })
+  const { alice, issuer, clock } = await start(t, {
+    policy,
+    config: { spiffe: { trust_domains: { 'example.org': td.source } } },
+    fetch: { ca: site.cert, lookup: async () => ['127.0.0.1'] },
+  })
+  const { access_token } = await alice.signIn(await alice.register(), wiki)
+  const by = (who: string) => asserted(td.svid(who, { aud: issuer, exp: clock.now() + 300 }), jwtSpiffe)
+  const exchange = async (who: Record<string, string>) => {
+    const form = { subject_token: access_token, subject_token_type: tokenType('access_token'), resource: notes, ...who }
+    const answer = await post(alice, { grant_type: tokenExchange, ...form })
+    assert.equal(answer.status, 200, answer.text)
+    return answer.json()
+  }
+  const { refresh_token, expires_in } = await exchange(by(path))
+  assert.equal(expires_in, 300)
+  clock.advance({ seconds: 200 })
+  const refresh = (who: string) => post(alice, { grant_type: 'refresh_token', refresh_token: String(refresh_token), ...by(who) })
+  assertRefused(await refresh('/ns/ci/sa/other'), 'invalid_grant')
+  const later = await refresh(path)
+  assert.equal(later.status, 200, later.text)
+  assert.deepEqual([later.json().expires_in, claimsIn(String(later.json().access_token)).act], [300, { sub: spiffe_id }])
+
+  for (const [name, { gives }] of Object.entries(documents)) {
+    const answer = await exchange({ client_id: `${site.origin}/${name}`, ...by('/client/1') })
+    assert.equal('refresh_token' in answer, gives, name)
+  }
 })
