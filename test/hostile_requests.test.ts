@@ -23,6 +23,12 @@ import { freePort, start } from './support/start.ts'
 
 const form = { 'content-type': 'application/x-www-form-urlencoded' }
 
+/** Milliseconds of CPU of this process, and so of the daemon in it; the wall's would count what other programs take. */
+const cpuSince = (before: NodeJS.CpuUsage) => {
+  const { user, system } = process.cpuUsage(before)
+  return (user + system) / 1000
+}
+
 test('RFC 6749 Appendix B: names of fields are plain: brackets and dots make no lists and no objects [threats 430]', async (t) => {
   const { alice } = await start(t)
   const client = await alice.register()
@@ -58,14 +64,14 @@ test('CWE-400: more fields than any request has, and keys that collide, are refu
   const { alice } = await start(t)
   const many = Array.from({ length: 10_000 }, (_, n) => `${n}=`).join('&')
   const numbers = JSON.stringify(Object.fromEntries(Array.from({ length: 5000 }, (_, n) => [String(4096 * n), 0])))
-  const began = performance.now()
+  const began = process.cpuUsage()
   for (const path of ['/token', '/introspect', '/revoke', '/authorize']) {
     const answer = await alice.send(path, { method: 'POST', raw: many, headers: form })
     assert.equal(answer.status, 400, `${path} ${answer.text}`)
   }
   const answer = await alice.send('/register', { method: 'POST', raw: numbers, headers: { 'content-type': 'application/json' } })
   assert.equal(answer.status, 400, answer.text)
-  assert.ok(performance.now() - began < 2000)
+  assert.ok(cpuSince(began) < 2000)
 })
 
 test('RFC 8259 §6: numbers that are none, too large or of another kind are refused wherever a value is read [threats 428]', async (t) => {
@@ -328,9 +334,9 @@ test('CWE-208, CWE-400: secrets are found by digest or compared in constant time
   const { alice } = await start(t, { policy: withRegistration({ confidential: true }) })
   const client = await alice.register({ token_endpoint_auth_method: 'client_secret_basic' })
   const wrong = { ...client, client_secret: `mis_${'A'.repeat(43)}` }
-  const began = performance.now()
+  const began = process.cpuUsage()
   for (let n = 0; n < 100; n++) await assert.rejects(alice.token(wrong, { grant_type: 'refresh_token', refresh_token: 'x' }))
-  assert.ok(performance.now() - began < 5000, 'a hundred wrong secrets cost a hundred hashes')
+  assert.ok(cpuSince(began) < 5000, 'a hundred wrong secrets cost a hundred hashes')
 })
 
 test('CWE-834: a query that can find many rows says how many at most, so none holds up the others [threats 442]', () => {

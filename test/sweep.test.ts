@@ -210,26 +210,20 @@ test('The daemon looks by itself: after a word of the bus, and again when somebo
   await threeSignIns(started)
   const sweeping = startSweep(daemon.deps, 5, 0)
   t.after(() => sweeping.stop())
-  const until = async (what: string, holds: () => Promise<boolean>) => {
-    for (let tries = 0; !(await holds()); tries++) {
-      assert.ok(tries < 400, what)
-      await sleep(5)
-    }
-  }
   const count = async (column: 'missing_since' | 'suspended_at') => (await rows(started)).filter((row) => row[column] !== null).length
-  await until('the first round', async () => mesh.asked('status peers=true') > 0)
+  await eventually('the first round', async () => mesh.asked('status peers=true') > 0)
   const first = mesh.asked('status peers=true')
   clock.advance({ minutes: 10 })
   await sleep(50)
   assert.equal(mesh.asked('status peers=true'), first, 'the mesh said nothing, so nobody asks it')
 
   await changeMesh(started, hers({ removed: true }))
-  await until('noted', async () => (await count('missing_since')) === 2)
+  await eventually('noted', async () => (await count('missing_since')) === 2)
   assert.equal(await count('suspended_at'), 0)
   clock.advance({ seconds: 30 })
-  await until('suspended', async () => (await count('suspended_at')) === 2)
+  await eventually('suspended', async () => (await count('suspended_at')) === 2)
   await changeMesh(started, hers({ removed: false }))
-  await until('healed', async () => (await count('suspended_at')) === 0)
+  await eventually('healed', async () => (await count('suspended_at')) === 0)
 })
 
 test('After a clock that was ahead is set right, who is removed is noticed as before, and who was noted by it is not waited for [threats 491, 493]', async (t) => {

@@ -46,7 +46,7 @@ async function applying(t: Parameters<typeof start>[0], text: string, options: S
   }
 }
 
-suite('policy apply', { concurrency: true }, () => {
+suite('policy apply', { concurrency: 4 }, () => {
   test('a good policy is in the file and in force, with the owner and the mode that the file had; the health answer says how it came', async (t) => {
     const { apply, policy_file, inForce, alice, clock, assertClean } = await applying(t, better)
     chmodSync(policy_file, 0o640)

@@ -9,6 +9,7 @@ import { edge, exchanged, gatewayResource, withGateway } from '../support/exchan
 import { printed } from '../support/printed.ts'
 import { start, temporaryDirectory } from '../support/start.ts'
 import { changeMesh } from '../support/token_request.ts'
+import { turns } from '../support/turns.ts'
 
 const good = changedPolicy(() => undefined)
 /** Alice is no engineer any more, and engineers only read. */
@@ -54,7 +55,7 @@ async function signedIn(t: TestContext, policy = good) {
   }
 }
 
-suite('policy apply --revoke', { concurrency: true }, () => {
+suite('policy apply --revoke', { concurrency: 4 }, () => {
   test('first it lists who would lose what, and without a yes nothing changes', async (t) => {
     const { apply, ended, audit, inForce, software, other, issuer } = await signedIn(t)
     const dry = await apply(stricter, ['--dry-run'])
@@ -209,20 +210,17 @@ suite('policy apply --revoke', { concurrency: true }, () => {
         params: { many, client_id: software.client_id },
       },
     ])
-    let slowest = 0
     let answers = 0
     let done = false
     const asking = (async () => {
       while (!done) {
-        const before = performance.now()
         assert.equal((await mallory.send('/healthz')).status, 200)
-        slowest = Math.max(slowest, performance.now() - before)
         answers++
       }
     })()
-    const began = performance.now()
+    const measured = turns()
     const { stdout } = await apply(stricter, ['--yes', '--json'])
-    const took = performance.now() - began
+    const longest = measured.stop()
     done = true
     await asking
     const { authorizations } = JSON.parse(stdout) as { authorizations: { end: number; losses: unknown[]; more: boolean } }
@@ -230,8 +228,8 @@ suite('policy apply --revoke', { concurrency: true }, () => {
       [authorizations.end, authorizations.losses.length, authorizations.more],
       [many + 1, Math.min(many + 1, 1000), many >= 1000],
     )
-    t.diagnostic(`${many} ended in ${Math.round(took)} ms; ${answers} answers meanwhile, the slowest after ${Math.round(slowest)} ms`)
-    assert.ok(answers > many / 100 && slowest < 500, `${answers} answers, the slowest after ${slowest} ms`)
+    t.diagnostic(`${many} ended; ${answers} answers meanwhile, longest turn: ${longest} ms of CPU`)
+    assert.ok(answers > many / 100 && longest < 300, `${answers} answers, the longest turn took ${longest} ms of CPU`)
   })
 })
 

@@ -110,7 +110,8 @@ test('RFC 7523 §3: while the keys cannot be had it is 503 with Retry-After, nev
     const answer = await tryWith(started, pair)
     assert.deepEqual([answer.status, answer.json().error], [503, 'temporarily_unavailable'], why)
     assert.match(String(answer.headers['retry-after']), /^([1-9]|10)$/)
-    assert.doesNotMatch(answer.text, /status|127|ECONN|JWK/, 'what listens where is nobody’s business')
+    const told = JSON.stringify({ ...answer.json(), request_id: '' }) // which is chance, and may hold any digits
+    assert.doesNotMatch(told, /status|127|ECONN|JWK/, 'what listens where is nobody’s business')
   }
   const broken: Partial<Site>[] = [
     { status: 500 },

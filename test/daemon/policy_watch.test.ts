@@ -36,7 +36,7 @@ async function watching(t: TestContext, policy = good, options: StartOptions = {
   }
 }
 
-suite('the policy file is watched', { concurrency: true }, () => {
+suite('the policy file is watched', { concurrency: 4 }, () => {
   test('a change is loaded as soon as the file is left alone, and the health answer says what came, how and when [threats 370, 373]', async (t) => {
     const { policy_file, isInForce, policyOf, clock, daemon, errors } = await watching(t)
     const first = await policyOf()

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { setTimeout as pause } from 'node:timers/promises'
 import { createLocalJWKSet, decodeProtectedHeader, type JSONWebKeySet, jwtVerify } from 'jose'
+import { eventually } from '../support/eventually.ts'
 import { install } from '../support/program.ts'
 import { unhurried } from '../support/start.ts'
 import { codeFor, grafana, policy, redeem, wikiServer } from './load.ts'
@@ -50,12 +51,16 @@ test('keys rotate under load: no token fails, neither where keys are kept for a 
     assert.deepEqual([code, stderr], [0, ''])
     assert.match(stdout, /^[\w-]{43} +ES256 tokens +published +2/m)
     await Promise.race([pause(3500), working])
+    const enough = eventually(
+      'the new key signs',
+      () => signedBy.size === rotation + 2 && [...signedBy.values()].every((count) => count > 20),
+    )
+    await Promise.race([enough, working])
   }
   done = true
   await Promise.all([working, fetching])
   const verified = [...signedBy.values()].reduce((sum, count) => sum + count, 0)
   t.diagnostic(`${verified} tokens, ${Math.round((1000 * verified) / (performance.now() - since))} a second, of ${signedBy.size} keys`)
   assert.equal(signedBy.size, rotations + 1)
-  for (const count of signedBy.values()) assert.ok(count > 20, 'each of them signed')
-  assert.doesNotMatch(daemon.said(), /"level":[45]0/)
+  assert.doesNotMatch(daemon.said(), /"level":"(?:warn|error)"/)
 })

@@ -71,7 +71,7 @@ suite('the doctor, on the certificate', { concurrency: true }, () => {
   test('of a running daemon: what it serves, and why it got no newer one', async (t) => {
     const pair = pairAt(realNow(), 90)
     const node = await startTlsNode(t, { gives: (least) => (least === null ? pair : { status: 500, text: 'acme: rate limited' }) })
-    await node.starting
+    await node.serving()
     const now = node.clock.now
     const daemon = async () => (await node.status()) as unknown as DaemonStatus
     const { config } = node

@@ -211,7 +211,7 @@ async function onNode(t: TestContext, node: Node): Promise<Map<string, Examinati
   return found
 }
 
-suite('the doctor', { concurrency: true }, () => {
+suite('the doctor', { concurrency: 4 }, () => {
   test('meshidp doctor: of a daemon that is well it says so, check by check, also as JSON; exit code 0', async (t) => {
     const { serve, run } = await install(t)
     await serve()

@@ -8,7 +8,7 @@ const pair = pairAt(Math.floor(Date.now() / 1000))
 suite('TLS', { concurrency: true }, () => {
   test('RFC 9325 §3.1.1, §4.2: TLS 1.3 and 1.2 with authenticated encryption and forward secrecy are spoken', async (t) => {
     const node = await startTlsNode(t, { gives: () => pair })
-    await node.starting
+    await node.serving()
     const spoken = [
       ['TLSv1.3', undefined],
       ['TLSv1.2', 'ECDHE-ECDSA-AES128-GCM-SHA256'],
@@ -25,7 +25,7 @@ suite('TLS', { concurrency: true }, () => {
 
   test('RFC 9325 §3.1.1, §4.1: what is older, or has no authenticated encryption or no forward secrecy, is refused', async (t) => {
     const node = await startTlsNode(t, { gives: () => pair })
-    await node.starting
+    await node.serving()
     // @SECLEVEL=0, for this client would not even offer some of them otherwise.
     const refused = [
       { minVersion: 'TLSv1.1', maxVersion: 'TLSv1.1', ciphers: 'ALL@SECLEVEL=0' },
@@ -53,7 +53,7 @@ suite('TLS', { concurrency: true }, () => {
 
   test('RFC 9325 §3.5: a connection is not renegotiated', async (t) => {
     const node = await startTlsNode(t, { gives: () => pair })
-    await node.starting
+    await node.serving()
     const socket = await node.connected({ maxVersion: 'TLSv1.2' })
     const error = await new Promise<Error | null>((resolve) => {
       socket.on('error', resolve)
@@ -77,7 +77,7 @@ suite('TLS', { concurrency: true }, () => {
       listen: { tls: false, port: 0 },
       state_directory: directory,
     }))
-    const daemon = await node.starting
+    const daemon = await node.serving()
     const [address = ''] = daemon.addresses()
     const answer = await fetch(`http://${address}/healthz`)
     assert.equal(answer.status, 421, 'http, to whoever asks under another name than the issuer')

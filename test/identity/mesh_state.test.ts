@@ -94,7 +94,7 @@ test('tailscaled stopped and started again: 503 for its dark moment, then well [
 })
 
 test('tailscaled that hangs: 503 at the deadline, at once when that is known, then well [threats 319]', async (t) => {
-  const { mesh, identity } = await onDevMesh(t, { deadlineMs: 50, poll: { heard: 60_000, dark: 60_000 } })
+  const { mesh, identity } = await onDevMesh(t, { deadlineMs: 500, poll: { heard: 60_000, dark: 60_000 } })
   await until(() => mesh.asked('status peers=false') > 1) // the bus is heard
   mesh.hang()
   await assert.rejects(identity.identify(alice), dark)
@@ -109,7 +109,7 @@ test('tailscaled that hangs: 503 at the deadline, at once when that is known, th
 })
 
 test('an outage is never remembered as an identity [threats 319]', async (t) => {
-  const { mesh, identity } = await onDevMesh(t, { cacheMs: 1000, deadlineMs: 50 })
+  const { mesh, identity } = await onDevMesh(t, { cacheMs: 1000, deadlineMs: 500 })
   mesh.hang()
   await assert.rejects(identity.identify(alice), dark)
   mesh.resume()
@@ -203,7 +203,7 @@ test('a node that does not know itself, or has expired, gives no identity (S1, S
 
 test('a hostile LocalAPI gives nobody an identity, and the state survives it [threats 319, 320]', async (t) => {
   const server = await startLocalApi(t, (_request, response) => response.writeHead(302, { location: '/' }).end())
-  const identity = await identityOn(t, server.socket, { deadlineMs: 50 })
+  const identity = await identityOn(t, server.socket, { deadlineMs: 500 })
   const tries: ((url: string, end: (body: string) => void) => void)[] = [
     (_url, end) => end('\0\0\0'),
     (_url, end) => end('[]'),
@@ -237,11 +237,12 @@ test('a bus that talks without end does not become as many questions', async (t)
       response.end('{"BackendState":"Running","Self":{"ID":"1"}}')
     }
   })
-  let lines = 0
+  const began = performance.now()
   const identity = await identityOn(t, server.socket)
-  await until(() => ++lines > 40) // some 200 ms
+  await until(() => questions > 5)
+  const took = performance.now() - began
   assert.ok(identity.status().running)
-  assert.ok(questions > 1 && questions < 40, `${questions} questions`)
+  assert.ok(questions < 3 + took / 19, `${questions} questions in ${took} ms`) // one every 20 ms, and those at the start
 })
 
 test('close ends all: no connection, no question after it', async (t) => {

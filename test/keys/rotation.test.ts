@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict'
-import { createPrivateKey, generateKeyPairSync, type KeyObject } from 'node:crypto'
+import { createPrivateKey, generateKeyPair, generateKeyPairSync, type KeyObject } from 'node:crypto'
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
+import { promisify } from 'node:util'
 import { calculateJwkThumbprint, createLocalJWKSet, decodeProtectedHeader, type JSONWebKeySet, type JWK, jwtVerify } from 'jose'
 import { ask } from '../../src/cli/ask.ts'
 import type { ShownKey } from '../../src/keys/keyring.ts'
@@ -196,7 +197,7 @@ test('RFC 8725 §3.2, §3.5: a key that was made elsewhere is taken as a JWK or 
   clock.advance({ seconds: 60 })
   assert.equal(kidOf((await signIn(started)).access_token), 'mine-1')
   await assert.rejects(keys(started, 'import', { text: JSON.stringify(jwk) }), /There is a key mine-1 already/)
-  const rsa = generateKeyPairSync('rsa', { modulusLength: 3072 }).privateKey
+  const { privateKey: rsa } = await promisify(generateKeyPair)('rsa', { modulusLength: 3072 }) // which takes long: the daemon is in this process
   await keys(started, 'import', { text: rsa.export({ format: 'pem', type: 'pkcs1' }).toString(), now: true })
   clock.advance({ seconds: 1 })
   const { keys: all } = await jwksOf(started)

@@ -1,6 +1,6 @@
 /** A real daemon for a test: real SQLite, real keys, real HTTP on loopback, a development mesh; only clock and outbound fetch can be set. */
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { createServer } from 'node:net'
+import { createServer, type Server } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { TestContext } from 'node:test'
@@ -9,6 +9,7 @@ import { type Development, examplePolicy, startDevelopment } from '../../src/cli
 import type { ConfigInput } from '../../src/config.ts'
 import type { DaemonOptions } from '../../src/daemon.ts'
 import type { Log } from '../../src/deps.ts'
+import { eventually } from './eventually.ts'
 import { executable } from './executable.ts'
 import { type Person, personAt } from './person.ts'
 import { assertNoSecretIn } from './secrets_seen.ts'
@@ -61,18 +62,39 @@ export function testClock(): Clock {
   }
 }
 
-/** Test files run side by side: each process has a hundred ports of its own, outside of the range that outgoing connections take theirs from. */
-const firstPort = 20_000 + (process.pid % 100) * 100
+/** Listens on a port of loopback; null where somebody else does. */
+const listening = (port: number): Promise<Server | null> =>
+  new Promise((resolve) => {
+    const server = createServer().once('error', () => resolve(null))
+    server.listen(port, '127.0.0.1', () => resolve(server))
+  })
+
+/**
+ * Test files run side by side, each in a process of its own: each has a block of ports for itself, outside of the range that outgoing connections take theirs
+ * from. It is whose process listens on the first port of it, until that process ends.
+ */
+const blocks = { first: 20_000, size: 250, count: 50 }
+let block: Promise<number> | undefined
 let portsGiven = 0
 
-/** A loopback port that is free now, and the one after it too, as far as this process knows. */
-export function freePort(): Promise<number> {
-  const port = firstPort + ((2 * portsGiven++) % 100)
-  return new Promise((resolve) => {
-    const server = createServer()
-    server.once('error', () => resolve(freePort()))
-    server.listen(port, '127.0.0.1', () => server.close(() => resolve(port)))
-  })
+async function claimBlock(): Promise<number> {
+  for (let tried = 0; tried < blocks.count; tried++) {
+    const first = blocks.first + ((process.pid + tried) % blocks.count) * blocks.size
+    const claim = await listening(first)
+    claim?.unref()
+    if (claim) return first
+  }
+  throw new Error('More than 50 test files run side by side: there are no ports left.')
+}
+
+/** A loopback port that nobody listens on now, and the one after it, which no other test process is given. */
+export async function freePort(): Promise<number> {
+  block ??= claimBlock()
+  const port = (await block) + 2 + ((2 * portsGiven++) % (blocks.size - 2))
+  const server = await listening(port)
+  if (!server) return freePort()
+  await new Promise((resolve) => server.close(resolve))
+  return port
 }
 
 /** A log that a test can read. */
@@ -126,6 +148,8 @@ async function startIn(t: TestContext, directory: string, port: number, clock: C
     await close()
     assertNoSecretIn(lines.map(({ fields, message }) => `${message} ${inspect(fields, { depth: 20, maxStringLength: null })}`).join('\n'))
   })
+  // Where this process is busy with other tests, the first question to the mesh may have taken longer than the daemon waits.
+  if (executable === undefined) await eventually('the mesh is seen', () => development.daemon.deps.identity.status().running)
   const { issuer } = development.config
   const at = (address: string) => personAt(t, issuer, address)
   return {

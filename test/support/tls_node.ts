@@ -8,7 +8,7 @@ import { runAction } from '../../src/admin/actions.ts'
 import { type ConfigInput, toConfig } from '../../src/config.ts'
 import { type Daemon, startDaemon } from '../../src/daemon.ts'
 import { type Pair, validBetween } from './certificate.ts'
-import { startLocalApi } from './local_api.ts'
+import { startLocalApi, until } from './local_api.ts'
 import { freePort, temporaryDirectory, testClock, testLog } from './start.ts'
 
 export const nodeName = 'idp.tail1234.ts.net'
@@ -100,6 +100,12 @@ export async function startTlsNode(
     lines,
     config,
     starting,
+    /** The daemon as soon as it listens: where this process is busy, the first answer of tailscaled may have come too late for it, and the next one counts. */
+    async serving(): Promise<Daemon> {
+      const started = await starting
+      await until(() => started.addresses().length > 0)
+      return started
+    },
     /** A TLS connection; resolves when the handshake is done. */
     connected: (more: ConnectionOptions = {}): Promise<TLSSocket> => connectedTo(port, more),
     /** What the control socket says. */

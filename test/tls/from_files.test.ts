@@ -64,12 +64,12 @@ const ways: { how: string; replace: (directory: string, pair: Pair) => void }[] 
   },
 ]
 
-suite('the certificate in files', { concurrency: true }, () => {
+suite('the certificate in files', { concurrency: 4 }, () => {
   for (const { how, replace } of ways)
     test(`it is read again when it changes ${how}, without a restart; tailscaled is not asked`, async (t) => {
       const [old, fresh] = [pairAt(realNow(), 10), pairAt(realNow())]
       const node = await startWith(t, old)
-      await node.starting
+      await node.serving()
       assert.equal(await shownAt(node.port), fingerprint(old))
       assert.equal((await node.status()).certificate?.days_left, 10)
       const kept = await node.connected()
@@ -99,7 +99,7 @@ suite('the certificate in files', { concurrency: true }, () => {
     test(`${what} is not taken: the last good pair is served, everything says so, and the next good one heals it`, async (t) => {
       const good = pairAt(realNow(), 30)
       const node = await startWith(t, good)
-      await node.starting
+      await node.serving()
       write(node.directory, change)
       const said = await eventually('it is said', () => problem(node))
       assert.match(said.message, words)

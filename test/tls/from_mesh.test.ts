@@ -39,11 +39,11 @@ const ready = async ({ port }: TlsNode, t: TestContext, pair: Pair) => {
   return { status, body: JSON.parse(text) as { ready: boolean; certificate: { days_left: number; problem?: string } } }
 }
 
-suite('the certificate of the mesh', { concurrency: true }, () => {
+suite('the certificate of the mesh', { concurrency: 4 }, () => {
   test('it is served without a word of configuration, under the name of the issuer; /readyz and status say its days', async (t) => {
     const pair = pairAt(realNow())
     const node = await startTlsNode(t, { gives: () => pair })
-    const daemon = await node.starting
+    const daemon = await node.serving()
     assert.deepEqual(node.asked, [`/localapi/v0/cert/${nodeName}?type=pair`])
     assert.deepEqual(daemon.addresses(), [`127.0.0.1:${node.port}`])
     const { status, body } = await ready(node, t, pair)
@@ -63,7 +63,7 @@ suite('the certificate of the mesh', { concurrency: true }, () => {
       return made.at(-1) as Pair
     }
     const node = await startTlsNode(t, { gives }, { limits: unhurried })
-    await node.starting
+    await node.serving()
     const first = made[0] as Pair
     let done = false
     let answered = 0
@@ -104,7 +104,7 @@ suite('the certificate of the mesh', { concurrency: true }, () => {
     const [old, fresh] = [pairAt(realNow(), 40), pairAt(realNow())]
     let pair = old
     const node = await startTlsNode(t, { gives: () => pair })
-    await node.starting
+    await node.serving()
     assert.equal(await shownAt(node.port), fingerprint(old))
     pair = fresh
     node.clock.advance({ minutes: 61 })
@@ -115,7 +115,7 @@ suite('the certificate of the mesh', { concurrency: true }, () => {
     const [old, fresh] = [pairAt(realNow()), pairAt(realNow())]
     let pair = old
     const node = await startTlsNode(t, { gives: () => pair })
-    await node.starting
+    await node.serving()
     const before = node.asked.length
     node.clock.advance({ days: 365 })
     await until(() => node.asked.length >= before + 2) // as it is, and told to renew
@@ -128,7 +128,7 @@ suite('the certificate of the mesh', { concurrency: true }, () => {
   test('one that cannot be renewed stays, and everything says so; once it has ended, the daemon is not ready; it heals by itself', async (t) => {
     const pair = pairAt(realNow())
     const node = await startTlsNode(t, { gives: (least) => (least === null ? pair : { status: 500, text: 'acme: rate limited' }) })
-    await node.starting
+    await node.serving()
     node.clock.advance({ days: 80 })
     await until(async () => (await node.status()).certificate?.problem !== null)
     const { certificate, ready: isReady } = await node.status()
