@@ -26,6 +26,7 @@ export type Check = {
 export type DaemonStatus = {
   issuer: string
   listening: string[]
+  unheard: string | null
   certificate: (CertificateState & { days_left: number | null }) | null
   policy: { hash: string }
   trust_bundles: ReturnType<TrustBundles['list']>

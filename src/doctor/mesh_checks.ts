@@ -1,6 +1,6 @@
 /** Checks of the mesh, as this user sees it through tailscaled's socket. */
 import { statSync } from 'node:fs'
-import { hasExpired, nameOf, type Peer, type StatusAnswer, seconds } from '../identity/answers.ts'
+import { complaintsOf, hasExpired, nameOf, type Peer, type StatusAnswer, seconds } from '../identity/answers.ts'
 import { LocalApiFault } from '../identity/local_api.ts'
 import { overflowUser } from '../identity/socket_owner.ts'
 import { capabilityOf } from '../policy/index.ts'
@@ -58,7 +58,10 @@ export const meshChecks: readonly Check[] = [
     id: 'mesh_health',
     title: 'what tailscaled complains of',
     why: 'A control server out of reach lets the mesh go on, but nobody new comes in, and nobody who was removed goes.',
-    run: running(({ Health }) => (Health?.length ? warning(Health.join(' '), 'See "tailscale status" on this node.') : well('Nothing.'))),
+    run: running((status) => {
+      const complaints = complaintsOf(status)
+      return complaints.length > 0 ? warning(complaints.join(' '), 'See "tailscale status" on this node.') : well('Nothing.')
+    }),
   },
   {
     id: 'node_key',

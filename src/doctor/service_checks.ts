@@ -20,26 +20,41 @@ const portFindings = new Map<string, (place: string) => Finding>([
     'EACCES',
     (place) => fault(`This user may not listen on ${place}.`, 'Choose a port above 1023, or give the service CAP_NET_BIND_SERVICE.'),
   ],
-  [
-    'EADDRNOTAVAIL',
-    (place) => warning(`${place} is not an address of this machine now.`, 'See whether the mesh is up; the daemon waits for it.'),
-  ],
 ])
+
+/** Of an address that this machine does not have, now or (where IPv6 is switched off) at all. */
+const notHere = new Set(['EADDRNOTAVAIL', 'EAFNOSUPPORT'])
+
+/** `away`: addresses of this node that this machine does not have. */
+function absent(away: readonly string[], isAll: boolean, isRunning: boolean): Finding {
+  const found = `${away.join(', ')}: not an address of this machine now.`
+  if (!isRunning) return warning(found, 'See whether the mesh is up; the daemon waits for it.')
+  if (!isAll) return warning(found, 'The daemon listens on the others. Where IPv6 is switched off here, that is why.')
+  return fault(
+    found,
+    'tailscaled says that this node has it, so run meshidp where tailscaled runs: in the same container or network namespace.',
+  )
+}
 
 async function port({ config: { listen, mesh, development }, mesh: status, daemon }: Subject): Promise<Finding> {
   if (daemon instanceof Error) return skipped('A daemon may run, but does not answer this user.')
   if (daemon)
-    return daemon.listening.length > 0 ? well(`${daemon.listening.join(', ')}.`) : fault('The daemon listens nowhere yet.', 'See its log.')
+    return daemon.listening.length > 0
+      ? well(`${daemon.listening.join(', ')}.`)
+      : fault(daemon.unheard ?? 'The daemon listens nowhere yet.', 'See its log.')
   if (mesh.identity === 'serve') return well(`The unix socket ${listen.socket}.`)
   const meshAddresses = status instanceof Error ? [] : (status.Self?.TailscaleIPs ?? [])
   const isLoopback = development || mesh.identity === 'userspace' || (!(status instanceof Error) && status.TUN === false)
   const hosts = isLoopback ? [listen.host ?? '127.0.0.1'] : meshAddresses
   if (hosts.length === 0) return skipped('The mesh does not say which addresses this node has.')
   const place = (host: string) => `${host.includes(':') ? `[${host}]` : host}:${listen.port}`
+  const away: string[] = []
   for (const host of hosts) {
     const code = await tried(host, listen.port)
-    if (code !== null) return portFindings.get(code)?.(place(host)) ?? fault(`${place(host)}: ${code}.`, 'Set "listen.port".')
+    if (notHere.has(code ?? '')) away.push(place(host))
+    else if (code !== null) return portFindings.get(code)?.(place(host)) ?? fault(`${place(host)}: ${code}.`, 'Set "listen.port".')
   }
+  if (away.length > 0) return absent(away, away.length === hosts.length, !(status instanceof Error) && status.BackendState === 'Running')
   return well(`${hosts.map(place).join(', ')} can be listened on.`)
 }
 

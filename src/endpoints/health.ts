@@ -19,13 +19,14 @@ export const readyz: Endpoint = {
   cost: 'free',
   async handle(deps) {
     const { hash, source, loaded_at, problem } = deps.policyState()
-    const { ready, store, ailments } = await readinessOf(deps)
+    const { ready, store, ailments, control_lost } = await readinessOf(deps)
     const descriptors = deps.troubles().find(({ name }) => name === 'descriptors')?.brief
     const certificate = deps.certificate()
     return json(
       {
         ready,
         mesh: deps.identity.status().state,
+        ...(control_lost && { control: 'out of reach' }),
         store,
         ...(descriptors !== undefined && { descriptors }),
         ...(deps.unheard() !== null && { listening: 'an address of this node is not listened on' }),

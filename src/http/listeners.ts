@@ -20,13 +20,17 @@ import { endListening, onSocket } from './unix_socket.ts'
 export type Listeners = {
   /** What is listened on now, for people. */
   addresses: () => string[]
-  /** A sentence, where sockets that were given are not those that this node has now; else null. */
+  /** A sentence, where this node can be reached and nobody listens: sockets that were given are not those that it has now, or its addresses are not here; else null. */
   unheard: () => string | null
   /** Stops accepting, and answers what comes on open connections; who is silent for `linger` milliseconds (default 0) is not waited for. */
   close: (linger?: number) => Promise<void>
 }
 
 const retryEvery = 2000
+
+/** Of an address that this machine does not have, now or (where IPv6 is switched off) at all. */
+const notHere = new Set(['EADDRNOTAVAIL', 'EAFNOSUPPORT'])
+
 const timeouts = {
   requestTimeout: 15_000,
   headersTimeout: 10_000,
@@ -152,7 +156,7 @@ export async function listen(
         const more = place.path === undefined ? '' : `, to which tailscaled forwards after: ${serveCommand(config)}`
         log.info({ address: name }, `listening on ${name}${more}`)
       } catch (cause) {
-        if ((cause as NodeJS.ErrnoException).code !== 'EADDRNOTAVAIL') throw cannotListen(cause as NodeJS.ErrnoException, name)
+        if (!notHere.has((cause as NodeJS.ErrnoException).code ?? '')) throw cannotListen(cause as NodeJS.ErrnoException, name)
         if (!awaited.has(name)) log.warn({ address: name }, `${name} is not an address of this machine yet; trying until it is`)
         awaited.add(name)
       }
@@ -202,7 +206,10 @@ export async function listen(
   schedule()
   return {
     addresses: () => [...open.values()].map((server) => nameOf(server)),
-    unheard: () => (sockets.length === 0 ? null : unheardOf(config, identity.status(), [...open.keys()])),
+    unheard() {
+      if (sockets.length > 0) return unheardOf(config, identity.status(), [...open.keys()])
+      return open.size > 0 || (certificates && !certificates.current()) ? null : nowhere(identity.status())
+    },
     async close(linger) {
       closed = true
       clearTimeout(timer)
@@ -252,6 +259,13 @@ function unheardOf(config: Config, { strategy, addresses, running }: MeshStatus,
   const missing = own.map((host) => `${host}:${config.listen.port}`).filter((name) => !open.includes(name))
   if (missing.length === 0) return null
   return `Nobody listens on ${missing.join(', ')}, where this node can be reached now. Run: meshidp service install --now`
+}
+
+/** Where nothing is listened on while the mesh runs: why. */
+function nowhere({ strategy, addresses, running }: MeshStatus): string | null {
+  if (!running || strategy !== 'tun') return null
+  if (addresses.length === 0) return 'Nobody listens: tailscaled says no address of this node.'
+  return `Nobody listens: ${addresses.join(', ')}, where this node is in the mesh, is no address of this machine. Run meshidp where tailscaled runs: in the same container or network namespace.`
 }
 
 /** Listens (`listening`) on `HOST:PORT`. Throws ConfigError. */

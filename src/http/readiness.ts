@@ -1,5 +1,6 @@
 /** Whether the daemon can do its work: the one judgement, for `/readyz`, `meshidp status` and the metrics. */
 import type { Deps } from '../deps.ts'
+import { controlLost } from '../identity/answers.ts'
 import { isServable } from './certificate_state.ts'
 
 export type Readiness = {
@@ -8,11 +9,13 @@ export type Readiness = {
   store: string
   /** Ids of the doctor's cheap checks that find a fault. */
   ailments: readonly string[]
+  /** Whether the mesh goes on without its control server: for a while that harms nobody. */
+  control_lost: boolean
 }
 
 type Whole = Pick<Deps, 'identity' | 'policyState' | 'unheard' | 'troubles' | 'ailments' | 'certificate' | 'store' | 'now'>
 
-/** The mesh is Running, the store takes and gives, the last policy was good, every address is listened on, the certificate has not ended, and the doctor finds no fault. */
+/** The mesh is Running, the store takes and gives, the last policy was good, somebody listens where this node can be reached, the certificate has not ended, and the doctor finds no fault. */
 export async function readinessOf(deps: Whole): Promise<Readiness> {
   const troubles = deps.troubles()
   const store = await deps.store.meta.find('tailnet').then(
@@ -20,13 +23,14 @@ export async function readinessOf(deps: Whole): Promise<Readiness> {
     () => troubles.find(({ name }) => name === 'store')?.brief ?? 'cannot be read',
   )
   const ailments = deps.ailments()
+  const mesh = deps.identity.status()
   const ready =
-    deps.identity.status().running &&
+    mesh.running &&
     store === 'ok' &&
     troubles.length === 0 &&
     deps.policyState().problem === null &&
     deps.unheard() === null &&
     isServable(deps.certificate(), deps.now()) &&
     ailments.length === 0
-  return { ready, store, ailments }
+  return { ready, store, ailments, control_lost: mesh.health.includes(controlLost) }
 }

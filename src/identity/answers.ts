@@ -58,7 +58,7 @@ export const statusAnswer = z.object({
   BackendState: z.string().min(1),
   TUN: z.boolean().nullish(),
   /** Without an id while this node is in no mesh. */
-  Self: peer.extend({ ID: z.string() }).nullish(),
+  Self: peer.extend({ ID: z.string(), Online: z.boolean().nullish() }).nullish(),
   CurrentTailnet: z.object({ Name: z.string().nullish() }).nullish(),
   Health: strings,
   /** Names that tailscaled can get certificates for; none where the tailnet has HTTPS off. */
@@ -66,6 +66,15 @@ export const statusAnswer = z.object({
   Peer: z.record(z.string(), peer).nullish(),
 })
 export type StatusAnswer = z.infer<typeof statusAnswer>
+
+/** What `Self.Online` being false means; `Health` does not speak of it, or only minutes later. */
+export const controlLost = 'The control server is out of reach: the mesh goes on, but nobody new comes in, and nobody who was removed goes.'
+
+/** What is wrong with the mesh although it goes on, in sentences. */
+export const complaintsOf = ({ Self, Health }: Pick<StatusAnswer, 'Self' | 'Health'>): readonly string[] => [
+  ...(Self?.Online === false ? [controlLost] : []),
+  ...(Health ?? []),
+]
 
 /** Where a number of 16 or more digits may stand; a false alarm costs microseconds. */
 const longNumber = /[:,[]\s*-?\d{16}/

@@ -43,7 +43,7 @@ export type MeshStatus = {
   name: string
   /** `CurrentTailnet.Name`; '' while unknown. */
   tailnet: string
-  /** What tailscaled complains of, in its words; a control server out of reach is here while the mesh goes on. */
+  /** What is wrong although the mesh goes on: a control server out of reach (`controlLost`), and what tailscaled complains of, in its words. */
   health: readonly string[]
   strategy: 'tun' | 'userspace' | 'serve'
 }

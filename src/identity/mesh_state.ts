@@ -4,7 +4,8 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Unavailable } from '../oauth/error.ts'
-import { hasExpired, nameOf, type StatusAnswer } from './answers.ts'
+import { parseAddress } from './address.ts'
+import { complaintsOf, hasExpired, nameOf, type StatusAnswer } from './answers.ts'
 import type { LocalApi } from './local_api.ts'
 
 export type Log = { info(fields: object, message: string): void; warn(fields: object, message: string): void }
@@ -22,7 +23,7 @@ export type Mesh = {
   tailnet: string
   /** False is userspace networking; null is unknown. */
   tun: boolean | null
-  /** What tailscaled itself complains of, such as a control server out of reach. */
+  /** What is wrong although the mesh goes on, such as a control server out of reach. */
   health: readonly string[]
   /** Why there is no identity now; null while Running. */
   dark: Unavailable | null
@@ -84,6 +85,10 @@ export async function watchMesh(api: LocalApi, options: MeshStateOptions): Promi
     if (current) asking = null
     const before = seen
     seen = mesh
+    if (mesh.running && String(before.health) !== String(mesh.health)) {
+      if (mesh.health.length > 0) log?.warn({}, `The mesh runs, but not well. ${mesh.health.join(' ')}`)
+      else log?.info({}, 'The mesh runs well again.')
+    }
     if (print(before) !== print(mesh)) {
       onChange()
       if (mesh.running) log?.info({ name: mesh.name, tailnet: mesh.tailnet }, `The mesh is running; this node is ${mesh.name}.`)
@@ -178,11 +183,11 @@ function meshOf(answer: StatusAnswer, now: number, refuses: (tailnet: string) =>
     reachable: true,
     state,
     self_id: Self?.ID ?? '',
-    addresses: new Set(Self?.TailscaleIPs ?? []),
+    addresses: new Set((Self?.TailscaleIPs ?? []).flatMap(ownAddress)),
     name: nameOf(Self),
     tailnet: answer.CurrentTailnet?.Name ?? '',
     tun: answer.TUN ?? null,
-    health: answer.Health ?? [],
+    health: complaintsOf(answer),
     dark: null,
   }
   if (state !== 'Running') {
@@ -196,6 +201,12 @@ function meshOf(answer: StatusAnswer, now: number, refuses: (tailnet: string) =>
   }
   const refused = refuses(mesh.tailnet)
   return refused === null ? mesh : darkened(mesh, new Unavailable(refused))
+}
+
+/** An address of this node as sockets write it. What is none, or stands for all of them, nobody shall listen on. */
+const ownAddress = (text: string): string[] => {
+  const address = parseAddress(text)
+  return address === null || address === '0.0.0.0' || address === '::' ? [] : [address]
 }
 
 /** What callers' identities rest on; a change of it is worth a line in the log. */

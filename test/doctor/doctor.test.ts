@@ -171,18 +171,40 @@ const breakages: readonly Breakage[] = [
 ]
 
 /** What is true of the node; the rest is as it should be. */
-type Node = { state?: string; expiry?: number; health?: string[]; tun?: boolean; name?: string; stranger?: boolean; names?: string[] }
+type Node = {
+  state?: string
+  expiry?: number
+  health?: string[]
+  online?: boolean
+  tun?: boolean
+  name?: string
+  addresses?: string[]
+  stranger?: boolean
+  names?: string[]
+}
+
+/** An address that every machine has. */
+const own = '127.0.0.9'
 
 /** Examines an installation on a node of a mesh whose tailscaled says these things. */
 async function onNode(t: TestContext, node: Node): Promise<Map<string, Examination>> {
-  const { state = 'Running', expiry, health = [], tun = true, name = 'idp.example.ts.net.', stranger = false } = node
+  const {
+    state = 'Running',
+    expiry,
+    health = [],
+    online = true,
+    tun = true,
+    name = 'idp.example.ts.net.',
+    addresses = [own],
+    stranger = false,
+  } = node
   const directory = temporaryDirectory(t)
   const KeyExpiry = expiry === undefined ? {} : { KeyExpiry: new Date(Date.now() + expiry * 86_400_000 + 60_000).toISOString() }
-  const Self = { ID: 'nIDP', UserID: 1, DNSName: name, TailscaleIPs: ['100.64.0.1'], Tags: ['tag:idp'], ...KeyExpiry }
+  const Self = { ID: 'nIDP', UserID: 1, DNSName: name, TailscaleIPs: addresses, Online: online, Tags: ['tag:idp'], ...KeyExpiry }
   const peer = { ID: 'nALICE', UserID: 2, DNSName: 'alice.example.ts.net.', TailscaleIPs: ['100.64.0.2'] }
   const status = { BackendState: state, TUN: tun, Self, CurrentTailnet: { Name: 'example.com' }, Health: health }
   const whois = (address: string) => ({
-    Node: { StableID: address === '100.64.0.1' && !stranger ? 'nIDP' : 'nALICE', User: 2, Addresses: [`${address}/32`] },
+    Node: { StableID: addresses.includes(address) && !stranger ? 'nIDP' : 'nALICE', User: 2, Addresses: [`${address}/32`] },
     UserProfile: { ID: 2, LoginName: 'alice@example.com', Groups: ['group:eng'] },
     CapMap: { 'example.com/cap/meshidp': [{}] },
   })
@@ -284,7 +306,7 @@ suite('the doctor', { concurrency: 4 }, () => {
   test('on a node of a real mesh: name, key, strategy, whois, groups and capability are looked at', async (t) => {
     const good = await onNode(t, {})
     assert.deepEqual(outcomes(good, 'fault'), [])
-    assert.match(good.get('whois')?.found ?? '', /^100\.64\.0\.1 is idp\.example\.ts\.net\.$/)
+    assert.match(good.get('whois')?.found ?? '', /^127\.0\.0\.9 is idp\.example\.ts\.net\.$/)
     assert.match(good.get('groups')?.found ?? '', /^whois shows groups\.$/)
     assert.match(good.get('certificate')?.found ?? '', /^It ends in 0 days\.$/)
     const cases: [Node, string, Examination['outcome'], RegExp][] = [
@@ -292,6 +314,10 @@ suite('the doctor', { concurrency: 4 }, () => {
       [{ expiry: 5 }, 'node_key', 'warning', /expires in 5 days/],
       [{ expiry: -1 }, 'node_key', 'fault', /has expired/],
       [{ health: ['not in map poll'] }, 'mesh_health', 'warning', /not in map poll/],
+      [{ online: false }, 'mesh_health', 'warning', /control server is out of reach/],
+      [{ addresses: ['100.64.0.1'] }, 'port', 'fault', /^100\.64\.0\.1:\d+: not an address of this machine now\.$/],
+      [{ addresses: [own, '100.64.0.1'] }, 'port', 'warning', /^100\.64\.0\.1:\d+: not an address of this machine now\.$/],
+      [{ addresses: ['100.64.0.1'], state: 'Stopped' }, 'port', 'warning', /^100\.64\.0\.1:\d+: not an address/],
       [{ tun: false }, 'identity_strategy', 'fault', /without a TUN/],
       [{ name: 'other.example.ts.net.' }, 'issuer_name', 'warning', /this node is other\.example\.ts\.net/],
       [{ stranger: true }, 'whois', 'fault', /does not answer with this node/],
