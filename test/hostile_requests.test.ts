@@ -16,6 +16,7 @@ import { openCertificates } from '../src/tls/index.ts'
 import { counts } from './support/answers.ts'
 import { selfSigned } from './support/certificate.ts'
 import { grafanaCallback, policyClient, wiki, withRegistration } from './support/example_policy.ts'
+import { tokenExchange } from './support/exchange.ts'
 import { formText, ticketOf } from './support/person.ts'
 import { install, program, repository, spawned } from './support/program.ts'
 import { raw } from './support/raw.ts'
@@ -58,6 +59,52 @@ test('RFC 6749 Appendix B: what is not percent-encoded UTF-8 is refused, never r
     }
     assert.equal((await alice.send(`/authorize?client_id=${client.client_id}&state=${bad}`)).status, 400)
   }
+})
+
+test('CWE-117, CVE-2021-42574: no text of a stranger moves the cursor or turns the direction of writing, on a page, in an answer or in the log', async (t) => {
+  const started = await start(t)
+  const { alice, logged } = started
+  const client = await alice.register()
+  const { refresh_token = '' } = await alice.signIn(client, wiki)
+  const evil = 'a\u202e\u009b2J\u2066\u200b\u2028b'
+  const { client_id } = client
+  const server = { client_id: 'client:wiki-server', client_secret: policyClient(started, 'wiki-server').client_secret ?? '' }
+  const answers = [
+    ...(await Promise.all(
+      [
+        'client_id',
+        'redirect_uri',
+        'resource',
+        'response_type',
+        'response_mode',
+        'scope',
+        'prompt',
+        'max_age',
+        'claims',
+        'id_token_hint',
+      ].map((name) => alice.authorize(client, { ...wiki, [name]: evil })),
+    )),
+    await alice.authorize(client, { ...wiki, [evil]: ['1', '2'] }),
+    ...(await Promise.all(
+      [
+        { client_id: evil, grant_type: 'authorization_code' },
+        { client_id, grant_type: evil },
+        { client_id, grant_type: 'refresh_token', refresh_token, scope: evil },
+        { client_id, grant_type: 'refresh_token', refresh_token, resource: evil },
+        { client_id, grant_type: 'authorization_code', [evil]: ['1', '2'] },
+        { grant_type: tokenExchange, ...server, subject_token: evil, subject_token_type: evil },
+        { grant_type: 'client_credentials', ...server, resource: evil },
+      ].map((form) => alice.send('/token', { form })),
+    )),
+    await alice.send('/register', { json: { redirect_uris: [evil], client_name: evil } }),
+    await alice.send(`/end_session?${formText({ client_id: evil, post_logout_redirect_uri: evil })}`, { headers: { accept: 'text/html' } }),
+  ]
+  for (const { status, text } of answers) {
+    assert.ok(status >= 400 && status < 500, `${status} ${text}`)
+    assert.doesNotMatch(text, /[\u0080-\u009f\u200b-\u200f\u2028-\u202e\u2066-\u2069]/)
+  }
+  for (const { message, fields } of logged)
+    assert.doesNotMatch(`${message} ${JSON.stringify(fields)}`, /[\u0080-\u009f\u200b-\u200f\u2028-\u202e\u2066-\u2069]/)
 })
 
 test('CWE-400: more fields than any request has, and keys that collide, are refused at once [threats 425, 433]', async (t) => {

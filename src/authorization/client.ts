@@ -8,7 +8,7 @@ import type { ActivePolicy, Deps } from '../deps.ts'
 import { OAuthError } from '../oauth/error.ts'
 import type { Principal } from '../oauth/principal.ts'
 import { redirectHost } from '../oauth/redirect_uri.ts'
-import { printable } from '../oauth/shown_text.ts'
+import { quoted } from '../oauth/shown_text.ts'
 import { defaults } from '../policy/index.ts'
 import { keepMetadataDocument } from '../store/clients.ts'
 import { principalKey } from './caller.ts'
@@ -60,5 +60,5 @@ export async function clientForCaller(
 const unknownClient = (client_id: string) =>
   new OAuthError(
     'invalid_request',
-    `The client "${printable(client_id, 100)}" is not known here. It may have gone unused for too long, or been removed: the application must register again.`,
+    `The client ${quoted(client_id, 100)} is not known here. It may have gone unused for too long, or been removed: the application must register again.`,
   )

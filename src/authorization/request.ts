@@ -7,6 +7,7 @@ import { OAuthError } from '../oauth/error.ts'
 import { optional, type Params, refuseRepeated } from '../oauth/parse.ts'
 import { isCodeChallenge } from '../oauth/pkce.ts'
 import { parseScope } from '../oauth/scope.ts'
+import { quoted } from '../oauth/shown_text.ts'
 import { isIdentityScope, type Resource } from '../policy/index.ts'
 import { claimsWithin, knownClaims, noClaims, type RequestedClaims, withScopesBehind } from '../tokens/requested_claims.ts'
 import { defaultResource, resourceByUri } from '../tokens/subject.ts'
@@ -181,7 +182,7 @@ function parseResource(params: Params, scopes: readonly string[], client: Client
   const named = (params.get('resource') ?? []).filter((uri) => uri !== '')
   const resources = named.map((uri) => {
     const resource = resourceByUri(policy, uri)
-    if (!resource) throw new OAuthError('invalid_target', `The policy knows no resource ${JSON.stringify(uri.slice(0, 200))}.`)
+    if (!resource) throw new OAuthError('invalid_target', `The policy knows no resource ${quoted(uri, 200)}.`)
     return resource
   })
   if (new Set(resources).size > 1)

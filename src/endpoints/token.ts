@@ -9,6 +9,7 @@ import { credentialsOf } from '../http/same_origin.ts'
 import { OAuthError, Unavailable } from '../oauth/error.ts'
 import { optional, type Params, required } from '../oauth/parse.ts'
 import { digest } from '../oauth/secret.ts'
+import { quoted } from '../oauth/shown_text.ts'
 import { GuardFailed } from '../store/engine.ts'
 import { issueTokens } from '../tokens/issue.ts'
 
@@ -72,7 +73,7 @@ function grantTypeOf(client: Client, grant_type: string): GrantType {
   if (!grantType)
     throw new OAuthError(
       'unsupported_grant_type',
-      `The grant type ${JSON.stringify(grant_type.slice(0, 100))} is not supported. Use ${[...grantTypes.keys()].join(' or ')}.`,
+      `The grant type ${quoted(grant_type, 100)} is not supported. Use ${[...grantTypes.keys()].join(' or ')}.`,
     )
   if (!client.grant_types.includes(grant_type))
     throw new OAuthError('unauthorized_client', `This client did not register for the grant type ${grant_type}.`)

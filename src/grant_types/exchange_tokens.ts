@@ -4,6 +4,7 @@ import type { Deps } from '../deps.ts'
 import { OAuthError } from '../oauth/error.ts'
 import { optional, required } from '../oauth/parse.ts'
 import type { Principal } from '../oauth/principal.ts'
+import { quoted } from '../oauth/shown_text.ts'
 import type { Denied } from '../policy/index.ts'
 import type { Authorization } from '../store/authorizations.ts'
 import { livesWhole } from '../tokens/ancestors.ts'
@@ -57,7 +58,7 @@ const subjectTypes = new Map<string, Reader>([
 const refuse = (sentence: string) => new OAuthError('invalid_request', sentence)
 
 const unsupported = (name: string, value: string, known: Iterable<string>) =>
-  refuse(`The ${name} ${JSON.stringify(value.slice(0, 100))} is not supported. Use ${[...known].join(' or ')}.`)
+  refuse(`The ${name} ${quoted(value, 100)} is not supported. Use ${[...known].join(' or ')}.`)
 
 /** For whom the new token shall speak. Throws `invalid_request` (RFC 8693 §2.2.2). */
 export async function subjectTokenOf(deps: Deps, { client, params }: TokenRequest): Promise<SubjectToken> {

@@ -5,10 +5,9 @@ import type { ActivePolicy, Deps } from '../deps.ts'
 import { OAuthError } from '../oauth/error.ts'
 import { optional, type Params } from '../oauth/parse.ts'
 import { parseScope } from '../oauth/scope.ts'
+import { quoted } from '../oauth/shown_text.ts'
 import type { Allowed, Asked, Resource } from '../policy/index.ts'
 import { defaultResource, resourceByUri } from '../tokens/subject.ts'
-
-const shown = (text: string) => JSON.stringify(text.slice(0, 200))
 
 /**
  * The one resource that a request names, by `resource` (RFC 8707 §2) or `audience` (RFC 8693 §2.1; its URI, or the policy's name of it); else the client's
@@ -20,7 +19,7 @@ export function targetOf(policy: ActivePolicy, client: Client, params: Params): 
   const byName = named('audience').map((text) => [text, policy.resources.get(text) ?? resourceByUri(policy, text)] as const)
   const targets = new Set<Resource>()
   for (const [text, resource] of [...byUri, ...byName]) {
-    if (!resource) throw new OAuthError('invalid_target', `The policy names no resource ${shown(text)}.`)
+    if (!resource) throw new OAuthError('invalid_target', `The policy names no resource ${quoted(text, 200)}.`)
     targets.add(resource)
   }
   if (targets.size > 1)
@@ -46,7 +45,7 @@ export async function refuseDropped(
   { dropped }: Allowed,
 ): Promise<void> {
   if (dropped.length === 0) return
-  const sentence = `The policy does not give this client ${shown(dropped.join(' '))} at ${resource}.`
+  const sentence = `The policy does not give this client ${quoted(dropped.join(' '), 200)} at ${resource}.`
   const decision_id = await recordDenial(deps, policy, principal, { ...facts, scopes }, 'scope', sentence)
   throw new OAuthError('invalid_scope', `${sentence} Ask for the others alone, or mention decision ${decision_id} to an admin.`, {
     decision_id,

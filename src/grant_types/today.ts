@@ -4,6 +4,7 @@ import type { ActivePolicy, Deps } from '../deps.ts'
 import { OAuthError } from '../oauth/error.ts'
 import { optional, type Params } from '../oauth/parse.ts'
 import type { Principal } from '../oauth/principal.ts'
+import { quoted } from '../oauth/shown_text.ts'
 import type { DenialReason, Resource } from '../policy/index.ts'
 import type { Authorization } from '../store/authorizations.ts'
 import type { Issuable } from '../tokens/issue.ts'
@@ -93,7 +94,6 @@ export function narrowed(granted: readonly string[], params: Params): readonly s
   const wanted = (optional(params, 'scope') ?? '').split(' ').filter((scope) => scope !== '')
   if (wanted.length === 0) return granted
   const beyond = wanted.find((scope) => !granted.includes(scope))
-  if (beyond !== undefined)
-    throw new OAuthError('invalid_scope', `The scope ${JSON.stringify(beyond.slice(0, 100))} was not granted by this authorization.`)
+  if (beyond !== undefined) throw new OAuthError('invalid_scope', `The scope ${quoted(beyond, 100)} was not granted by this authorization.`)
   return granted.filter((scope) => wanted.includes(scope))
 }

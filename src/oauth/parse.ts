@@ -1,5 +1,6 @@
 /** Parameters of a request: `application/x-www-form-urlencoded`, in a body or a query, read strictly. */
 import { OAuthError } from './error.ts'
+import { quoted } from './shown_text.ts'
 
 /** Name → its values, in order. A Map, because names are a stranger's. */
 export type Params = ReadonlyMap<string, readonly string[]>
@@ -44,7 +45,7 @@ const repeatable = new Set(['resource', 'audience'])
 export function refuseRepeated(params: Params): void {
   for (const [name, values] of params)
     if (values.length > 1 && !repeatable.has(name))
-      throw new OAuthError('invalid_request', `The parameter ${JSON.stringify(name.slice(0, 64))} is there more than once.`)
+      throw new OAuthError('invalid_request', `The parameter ${quoted(name, 64)} is there more than once.`)
 }
 
 /** One value. Without a value it is treated as omitted (RFC 6749 §3.1). */

@@ -24,3 +24,6 @@ export const printable = (text: string, most: number): string =>
     .slice(0, most)
     .toWellFormed()
     .replaceAll(/[\p{C}\p{Zl}\p{Zp}]/gu, '?')
+
+/** The same in quotes, as a sentence names what was sent. */
+export const quoted = (text: string, most: number): string => `"${printable(text, most)}"`
