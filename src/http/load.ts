@@ -5,7 +5,10 @@ import { performance } from 'node:perf_hooks'
 export type Load = 'calm' | 'busy' | 'overloaded'
 
 const every = 100
-/** Milliseconds by which the event loop is late. So long it is only where far more is asked than can be done, not where the machine has other work too. */
+/**
+ * Milliseconds by which the event loop is late, twice in a row: so long, and again, it is only where far more is asked than can be done. Once it is so after a
+ * start, or a disk that took its time, on a machine that has other work too; and then it is over when somebody could be refused for it.
+ */
 const late = { busy: 1000, overloaded: 4000 }
 
 export type LoadMeter = {
@@ -22,10 +25,12 @@ export type LoadMeter = {
 export function createLoadMeter(most: number): LoadMeter {
   let inProgress = 0
   let lag = 0
+  let lagBefore = 0
   let worst = 0
   let due = performance.now() + every
   const timer = setInterval(() => {
     const now = performance.now()
+    lagBefore = lag
     lag = Math.max(0, now - due)
     worst = Math.max(worst, lag)
     due = now + every
@@ -35,8 +40,9 @@ export function createLoadMeter(most: number): LoadMeter {
     begin: () => void inProgress++,
     end: () => void inProgress--,
     now() {
-      if (inProgress > most || lag > late.overloaded) return 'overloaded'
-      return inProgress > most / 2 || lag > late.busy ? 'busy' : 'calm'
+      const lasting = Math.min(lag, lagBefore)
+      if (inProgress > most || lasting > late.overloaded) return 'overloaded'
+      return inProgress > most / 2 || lasting > late.busy ? 'busy' : 'calm'
     },
     lag() {
       const seconds = worst / 1000

@@ -2,8 +2,9 @@
 import assert from 'node:assert/strict'
 import { connect } from 'node:net'
 import { test } from 'node:test'
-import { setTimeout as sleep } from 'node:timers/promises'
+import { setImmediate as nextRound, setTimeout as sleep } from 'node:timers/promises'
 import { canonicalAddress } from '../../src/http/canonical_address.ts'
+import { createLoadMeter } from '../../src/http/load.ts'
 import { createRateLimit } from '../../src/http/rate_limit.ts'
 import { rulesOf } from '../../src/janitor.ts'
 import { pruneExpired } from '../../src/store/prune.ts'
@@ -229,6 +230,19 @@ test('RFC 9110 §15.6.4: an overloaded process says so, and serves those first w
   gate.resolve()
   for (const page of await Promise.all(held)) assertPage(page, 200)
   assertPage(await bob.authorize(client, wiki), 200)
+})
+
+test('RFC 9110 §15.6.4: an event loop that is a second late once is no overload, which is over; late again, it is', async (t) => {
+  const load = createLoadMeter(100)
+  t.after(load.stop)
+  const aLongTurn = async () => {
+    const end = performance.now() + 1300
+    while (performance.now() < end);
+    await nextRound()
+    await nextRound() // now the meter has looked
+    return load.now()
+  }
+  assert.deepEqual([await aLongTurn(), await aLongTurn()], ['calm', 'busy'])
 })
 
 test('CWE-770: pages that nobody answers give way to newer ones, so their number is bounded and nobody is locked out', async (t) => {
