@@ -172,7 +172,8 @@ suite('refuses to start', { concurrency: true }, () => {
     {
       what: 'a folder whose path is too long for a socket',
       config: { runtime_directory: tooLong },
-      words: /The path .*\/meshidp-x+\/control\.sock is too long for a unix socket/,
+      words:
+        /"runtime_directory" must be a path of \d+ bytes at most, for a unix socket will be in it, and takes 107, not "\S*\/meshidp-x+/,
     },
     { what: 'a runtime directory that is a file', config: { runtime_directory: '/dev/null' }, words: /\/dev\/null/ },
   ]

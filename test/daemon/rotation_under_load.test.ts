@@ -15,7 +15,7 @@ test('keys rotate under load: no token fails, neither where keys are kept for a 
   const installation = await install(t, {
     policy,
     config: {
-      keys: { rotate_every: 0, publish_ahead: 3 },
+      keys: { rotate_every: 0, publish_ahead: 4 },
       limits: { ...unhurried, per_principal: { rate: 1e9, burst: 1e9 } },
       log_level: 'info',
     },
@@ -49,11 +49,11 @@ test('keys rotate under load: no token fails, neither where keys are kept for a 
   for (let rotation = 0; rotation < rotations; rotation++) {
     const { code, stdout, stderr } = await installation.run('keys', 'rotate')
     assert.deepEqual([code, stderr], [0, ''])
-    assert.match(stdout, /^[\w-]{43} +ES256 tokens +published +2/m)
-    await Promise.race([pause(3500), working])
+    assert.equal(stdout.match(/^[\w-]{43} +ES256 tokens /gm)?.length, rotation + 2, 'a new one is there')
     const enough = eventually(
       'the new key signs',
       () => signedBy.size === rotation + 2 && [...signedBy.values()].every((count) => count > 20),
+      60_000,
     )
     await Promise.race([enough, working])
   }

@@ -8,7 +8,7 @@ import { runAction } from '../../src/admin/actions.ts'
 import { type ConfigInput, toConfig } from '../../src/config.ts'
 import type { DaemonStatus } from '../../src/doctor/check.ts'
 import { areas, type Examination, examinations, type Patient, signInAgainstItself } from '../../src/doctor/index.ts'
-import { selfSigned } from '../support/certificate.ts'
+import { validFor } from '../support/certificate.ts'
 import { startLocalApi } from '../support/local_api.ts'
 import { install, meshidp } from '../support/program.ts'
 import { freePort, type Started, start, temporaryDirectory } from '../support/start.ts'
@@ -215,7 +215,7 @@ async function onNode(t: TestContext, node: Node): Promise<Map<string, Examinati
       : { ...status, ...(searchParams.get('peers') !== 'false' && { Peer: { a: peer } }) }
     response.end(JSON.stringify(answer))
   })
-  const { key, cert } = selfSigned(...(node.names ?? ['idp.example.ts.net']))
+  const { key, cert } = validFor(0.5, ...(node.names ?? ['idp.example.ts.net']))
   const places = { policy: join(directory, 'policy.hujson'), cert: join(directory, 'cert.pem'), key: join(directory, 'key.pem') }
   writeFileSync(places.policy, '{ "mesh_grants": { "capability": "example.com/cap/meshidp" }, "grants": [] }')
   writeFileSync(places.cert, cert)
