@@ -86,6 +86,7 @@ export async function startDaemon({
     )
   const policy = createPolicyInForce(written, { now, log })
   const state = await openState(written, { now, randomBytes, credentials })
+  if (state.loss !== null) log.warn({}, state.loss)
   const closers: (() => Promise<void>)[] = [state.close]
   const closeAll = async () => {
     for (const close of closers.splice(0).reverse()) await close()

@@ -11,7 +11,13 @@ import { clockSeen, setMeta, steadyEnough } from './store/meta.ts'
 import { migrations } from './store/migrations/index.ts'
 import { openSqlite, refusedBy } from './store/sqlite.ts'
 
-export type State = { store: Store; keys: Keyring; close: () => Promise<void> }
+export type State = {
+  store: Store
+  keys: Keyring
+  /** A sentence where the database was made just now, and the keys were there before: perhaps there was another one. */
+  loss: string | null
+  close: () => Promise<void>
+}
 
 /** How large the database is, with its log. 0 where there is none. */
 export const databaseBytes = ({ state_directory }: Pick<Config, 'state_directory'>): number =>
@@ -55,8 +61,8 @@ export async function openState(
     const engine = await openSqlite(join(config.state_directory, 'meshidp.db'), { migrations, now: now() })
     closers.push(engine.close)
     const store = createStore(engine)
-    const keys = await openKeys(config, credentials, store, { now, randomBytes })
-    return { store, keys, close }
+    const { keys, loss } = await openKeys(config, credentials, store, { now, randomBytes })
+    return { store, keys, loss, close }
   } catch (error) {
     await close()
     throw refusedBy(config.state_directory, error)
@@ -69,9 +75,10 @@ async function openKeys(
   credentials: string | undefined,
   store: Store,
   { now, randomBytes }: { now: () => number; randomBytes: (size: number) => Buffer },
-): Promise<Keyring> {
+): Promise<Pick<State, 'keys' | 'loss'>> {
   const directory = keysDirectoryOf(config, credentials)
   const isOld = (await store.meta.find('keys_since')) !== undefined
+  const loss = !isOld && directory !== credentials && holdsKeys(directory) ? lossOf(config, directory) : null
   if (!holdsKeys(directory)) {
     if (isOld)
       throw new KeyError(
@@ -82,5 +89,8 @@ async function openKeys(
   const keys = createKeyring(directory, { now, randomBytes, schedule: config.keys, fixed: directory === credentials })
   // In what is new there is nothing yet that a wrong clock could remove, so its clock is taken as it is.
   if (!isOld) await store.commit([setMeta('keys_since', String(now())), clockSeen({ at: now(), steady: steadyEnough })])
-  return keys
+  return { keys, loss }
 }
+
+const lossOf = ({ state_directory }: Config, keys: string) =>
+  `The database in ${state_directory} was empty or not there, and keys were in ${keys} already. Nobody is known to the new one: all sign in and all software registers anew. If there was another database, stop the daemon and restore a backup.`

@@ -27,6 +27,8 @@ export type DaemonStatus = {
   issuer: string
   listening: string[]
   unheard: string | null
+  /** A sentence for each thing that keeps it from its work, with what to do. */
+  troubles: string[]
   certificate: (CertificateState & { days_left: number | null }) | null
   policy: { hash: string }
   trust_bundles: ReturnType<TrustBundles['list']>

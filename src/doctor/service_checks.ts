@@ -80,12 +80,12 @@ export const serviceChecks: readonly Check[] = [
     id: 'daemon',
     title: 'the daemon',
     why: 'Without it nobody signs in, and every refresh fails.',
-    run: ({ daemon }) =>
-      daemon === null
-        ? skipped('None is running on this state.')
-        : daemon instanceof Error
-          ? warning(daemon.message, 'Run the doctor as the user that the daemon runs as.')
-          : well('It answers.'),
+    run({ daemon }) {
+      if (daemon === null) return skipped('None is running on this state.')
+      if (daemon instanceof Error) return warning(daemon.message, 'Run the doctor as the user that the daemon runs as.')
+      const { troubles } = daemon
+      return troubles.length === 0 ? well('It answers.') : fault(troubles.join('\n'), 'Do what that says; until then it is not ready.')
+    },
   },
   {
     id: 'trust_bundles',

@@ -29,12 +29,14 @@ const shown = (bytes: number) => `${Math.round(bytes / mebibyte).toLocaleString(
 
 const notThereYet = (directory: string) => skipped(`${directory} is not there yet; the daemon makes it at its first start.`)
 
+const gone = (directory: string) => skipped(`${directory} is not there, though a daemon works with it.`)
+
 /** Runs `look` in the state directory where there is one. Who may not enter it would find nothing in it. */
 const there =
   (look: (directory: string, subject: Subject) => Finding): Check['run'] =>
   (subject) => {
     const { state_directory: directory } = subject.config
-    if (!existsSync(directory)) return notThereYet(directory)
+    if (!existsSync(directory)) return subject.daemon ? gone(directory) : notThereYet(directory)
     try {
       accessSync(directory, constants.R_OK | constants.X_OK)
     } catch {

@@ -102,7 +102,9 @@ function readPrivate(file: string): string {
   try {
     return readFileSync(file, 'utf8')
   } catch (cause) {
-    throw new KeyError(`The key ${file} cannot be read: ${(cause as Error).message}`, { cause })
+    throw new KeyError(`The key ${file} cannot be read: ${(cause as Error).message}. Give it to the user that the daemon runs as.`, {
+      cause,
+    })
   }
 }
 
@@ -158,6 +160,9 @@ export function loadKeys(directory: string): KeySet {
   if (!existsSync(secret))
     throw new KeyError(`${secret} is missing. Put it back from a backup; without it refresh tokens cannot be rotated.`)
   const bytes = Buffer.from(readPrivate(secret).trim(), 'base64url')
-  if (bytes.length !== 32) throw new KeyError(`${secret} must hold 32 bytes in base64url.`)
+  if (bytes.length !== 32)
+    throw new KeyError(
+      `${secret} must hold 32 bytes in base64url. Put it back from a backup; with another one refresh tokens cannot be rotated.`,
+    )
   return { signing, succession: createSecretKey(bytes) }
 }

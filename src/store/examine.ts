@@ -2,6 +2,7 @@
 import { statSync } from 'node:fs'
 import Database from 'better-sqlite3'
 import { type Migration, pendingMigrations } from './migrate.ts'
+import { refuseLinks } from './private_file.ts'
 
 export type Examined = {
   bytes: number
@@ -16,6 +17,7 @@ export type Examined = {
 
 /** Examines `file`. Throws StoreRefused where its schema is not the beginning of the program's, and SQLite's own errors. */
 export function examine(file: string, migrations: readonly Migration[]): Examined {
+  refuseLinks(file)
   const db = new Database(file, { readonly: true, fileMustExist: true, timeout: 2000 })
   try {
     const found = String(db.pragma('quick_check(1)', { simple: true }))

@@ -19,7 +19,10 @@ export function lockFile(file: string): Lock | undefined {
     db.exec('BEGIN EXCLUSIVE')
   } catch (error) {
     db.close()
-    if ((error as { code?: unknown }).code !== 'SQLITE_BUSY') throw error
+    const { code } = error as { code?: unknown }
+    if (code === 'SQLITE_NOTADB' || code === 'SQLITE_CORRUPT')
+      throw new StoreRefused(`${file} is damaged. It holds nothing but a lock: where no meshidp runs on this state, remove it.`, error)
+    if (code !== 'SQLITE_BUSY') throw error
     return undefined
   }
   return { release: () => void db.close() }

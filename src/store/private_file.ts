@@ -16,6 +16,7 @@ import {
   writeFileSync,
 } from 'node:fs'
 import { basename, dirname, join } from 'node:path'
+import { StoreRefused } from './refused.ts'
 
 type Owner = { uid: number; gid: number }
 
@@ -34,10 +35,21 @@ function openNew(file: string): number {
 }
 
 /**
+ * Throws StoreRefused where the database `file`, or what SQLite keeps beside it, is a symbolic link. SQLite follows those, and gives a log that root opens to the
+ * owner of the database: whoever has the state could have any file of the machine that way, once root runs a command.
+ */
+export function refuseLinks(file: string): void {
+  for (const path of ['', '-wal', '-shm', '-journal'].map((suffix) => file + suffix))
+    if (lstatSync(path, { throwIfNoEntry: false })?.isSymbolicLink())
+      throw new StoreRefused(`${path} is a symbolic link. The files of a state are its own: put the file itself there, or remove the link.`)
+}
+
+/**
  * Sees to it that `file` exists and that only its owner can read it (0600); SQLite gives the same mode and owner to `-wal` and `-shm`.
- * A file that exists is never opened: closing a descriptor of it would drop the locks that this process holds on it.
+ * A file that exists is never opened: closing a descriptor of it would drop the locks that this process holds on it. Throws StoreRefused where it is a link.
  */
 export function createPrivate(file: string): void {
+  refuseLinks(file)
   try {
     closeSync(openNew(file))
   } catch (error) {

@@ -1,7 +1,7 @@
 /** A copy of a database as it is at one moment, made from beside it: whoever uses it neither waits nor notices. */
 import { closeSync, fsyncSync, openSync, rmSync } from 'node:fs'
 import Database from 'better-sqlite3'
-import { createPrivate } from './private_file.ts'
+import { createPrivate, refuseLinks } from './private_file.ts'
 import { StoreRefused } from './refused.ts'
 
 /** Pages a step, of 4 KiB: between steps others have their turn, and progress is told. */
@@ -16,6 +16,7 @@ export function removeCopy(file: string): void {
 export async function copyDatabase(from: string, to: string, progress: (share: number) => void = () => undefined): Promise<void> {
   removeCopy(to)
   createPrivate(to)
+  refuseLinks(from)
   const db = new Database(from, { readonly: true, fileMustExist: true, timeout: 5000 })
   try {
     // One read transaction around all steps: they see one moment, whatever is committed meanwhile, and never begin again.

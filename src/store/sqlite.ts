@@ -283,11 +283,16 @@ function statements(db: Database.Database): (sql: string) => Statement {
   }
 }
 
+/** What is refused to this user, and may not be to another one. */
+const ofAnother = new Set(['EACCES', 'EPERM', 'SQLITE_CANTOPEN', 'SQLITE_PERM', 'SQLITE_READONLY'])
+
 /** What the machine does not let us have at the start, as a StoreRefused with a sentence; anything else as it is. */
 export function refusedBy(directory: string, error: unknown): unknown {
   const { syscall, message } = error as NodeJS.ErrnoException
   const words = outages.get(primaryCode(error)) ?? (syscall === undefined ? undefined : `${message}.`)
-  return words === undefined ? error : new StoreRefused(`The state in ${directory} cannot be opened: ${words}`, error)
+  if (words === undefined) return error
+  const remedy = ` Run it as the user whose state it is, and see that all of it is that user's, to read and to write: ls -laR ${directory}`
+  return new StoreRefused(`The state in ${directory} cannot be opened: ${words}${ofAnother.has(primaryCode(error)) ? remedy : ''}`, error)
 }
 
 const code = (error: unknown) => String((error as { code?: unknown } | null)?.code ?? '')

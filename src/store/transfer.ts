@@ -1,5 +1,6 @@
 /** Rows that move from one installation to another, as `meshidp export` writes them and `meshidp import` takes them. Secrets are digests, here as there. */
 import Database from 'better-sqlite3'
+import { refuseLinks } from './private_file.ts'
 
 /** What a row is called → its table, and which of its columns hold JSON. What can be spent, or shown to get in, is not among them. */
 const moved = new Map<string, { table: string; json: readonly string[] }>([
@@ -17,6 +18,7 @@ const columnsOf = (db: Database.Database, table: string): Column[] => db.pragma(
 
 /** All rows, as they are at one moment, from beside whoever uses the database. */
 export function* movedRows(file: string): Generator<MovedRow> {
+  refuseLinks(file)
   const db = new Database(file, { readonly: true, fileMustExist: true, timeout: 5000 })
   try {
     db.exec('BEGIN')

@@ -27,7 +27,13 @@ const unwritable = new Map([
       'The disk does not take what is written. See the messages of the kernel (dmesg), and whether the files are immutable (lsattr).',
     ],
   ],
-  ['SQLITE_READONLY', ['cannot be written to', 'It cannot be written to. See whether its file system is mounted read-only (findmnt).']],
+  [
+    'SQLITE_READONLY',
+    [
+      'cannot be written to',
+      'It cannot be written to. See whether its file system is mounted read-only (findmnt), and whose it is (ls -l).',
+    ],
+  ],
   ['SQLITE_CANTOPEN', ['cannot be written to', 'It cannot be opened. See who may read and write the state directory.']],
 ])
 

@@ -3,7 +3,7 @@ import { execFileSync } from 'node:child_process'
 import { lstatSync, mkdirSync, readdirSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
-import { install } from '../support/program.ts'
+import { install, meshidp } from '../support/program.ts'
 
 /** The user of the daemon; root is who mends its state while it is stopped. */
 const [user, group] = [65_534, 65_533]
@@ -40,4 +40,25 @@ test('what root makes in a state while the daemon is stopped belongs to whose st
   assert.equal((await run('import', join(directory, 'rows.jsonl'))).code, 0)
   assert.deepEqual(others(state), [])
   assert.equal(readdirSync(join(state, 'keys')).length, 3)
+})
+
+test('a state of another user cannot be opened, and the sentence says by whom, and what to look at', {
+  skip: process.getuid?.() !== 0 && 'only root can give files away',
+}, async (t) => {
+  const { directory, configFile, serve } = await install(t)
+  const state = join(directory, 'state')
+  await (await serve()).end()
+  execFileSync('chown', ['-R', `${user}:${group}`, directory])
+  for (const spoilt of ['meshidp.db', 'lock.db']) {
+    execFileSync('chown', ['-R', `${user}:${group}`, state])
+    execFileSync('chown', ['0', join(state, spoilt)])
+    const { code, stderr } = await meshidp(t, ['keys', 'list', '--config', configFile], {
+      under: ['setpriv', `--reuid=${user}`, `--regid=${group}`, '--clear-groups'],
+    }).ended
+    assert.equal(code, 1)
+    assert.match(
+      stderr,
+      /^meshidp: The state in .* cannot be opened: .*\. Run it as the user whose state it is, and see that all of it is .*: ls -laR \/\S+\n$/,
+    )
+  }
 })

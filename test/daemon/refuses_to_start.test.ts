@@ -1,5 +1,17 @@
 import assert from 'node:assert/strict'
-import { chmodSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import {
+  chmodSync,
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs'
 import { createServer } from 'node:http'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -62,11 +74,11 @@ const faults: { what: string; harm: (installation: Installation) => void; words:
   {
     what: 'one that is cut off',
     harm: (one) => writeFileSync(keyFile(one, 'succession'), 'AAAA'),
-    words: /succession\.key must hold 32 bytes/,
+    words: /succession\.key must hold 32 bytes in base64url\. Put it back from a backup;/,
   },
 ]
 
-suite('refuses to start', { concurrency: true }, () => {
+suite('refuses to start', { concurrency: 4 }, () => {
   for (const { what, harm, words } of faults)
     test(`with a key that is not as it was, ${what}: a sentence, and never a new key over an old installation [threats 499]`, async (t) => {
       const installation = await atRest(t)
@@ -115,6 +127,61 @@ suite('refuses to start', { concurrency: true }, () => {
     const installation = await atRest(t)
     chmodSync(join(installation.directory, 'state'), 0o755)
     await refused(installation, /Others can enter the state directory .*\/state\. Close it with: chmod 700 \//)
+  })
+
+  for (const name of ['meshidp.db', 'meshidp.db-wal', 'meshidp.db-journal', 'lock.db', 'lock.db-journal'])
+    test(`${name} that is a link: what it leads to is neither written, nor given away, nor made, by whatever command`, async (t) => {
+      const installation = await atRest(t)
+      const path = join(installation.directory, 'state', name)
+      const target = join(installation.directory, 'of-root')
+      writeFileSync(target, 'precious', { mode: 0o644 })
+      rmSync(path, { force: true })
+      symlinkSync(target, path)
+      const words = new RegExp(
+        `/${name} is a symbolic link\\. The files of a state are its own: put the file itself there, or remove the link\\.`,
+      )
+      await refused(installation, words)
+      for (const [, ...command] of [
+        ['', 'keys', 'list'],
+        ['', 'backup', join(installation.directory, 'a.tar')],
+        ['', 'doctor'],
+      ])
+        if (name.startsWith('meshidp') || command[0] === 'keys') {
+          const { code, stdout, stderr } = await installation.run(...command)
+          assert.deepEqual([command[0], code], [command[0], 1])
+          assert.match(stdout + stderr, words)
+        }
+      assert.deepEqual([readFileSync(target, 'utf8'), lstatSync(target).mode & 0o777], ['precious', 0o644])
+      rmSync(target)
+      await refused(installation, words)
+      assert.equal(existsSync(target), false)
+    })
+
+  test('a lock that is damaged: it is no database that a backup would bring back, and the sentence says so', async (t) => {
+    const installation = await atRest(t)
+    const lock = join(installation.directory, 'state', 'lock.db')
+    writeFileSync(lock, 'no lock')
+    await refused(installation, /lock\.db is damaged\. It holds nothing but a lock: where no meshidp runs on this state, remove it\.$/)
+    rmSync(lock)
+    assert.equal(await serveOnce(installation), 0)
+  })
+
+  test('a database that was lost, while the keys are there: the new one is served, and the log says what that means', async (t) => {
+    const installation = await install(t)
+    const first = await installation.serve()
+    await first.end()
+    assert.doesNotMatch(first.said(), /keys were in/)
+    const database = join(installation.directory, 'state', 'meshidp.db')
+    for (const suffix of ['-wal', '-shm']) rmSync(database + suffix, { force: true })
+    truncateSync(database)
+    const second = await installation.serve()
+    assert.match(
+      second.said(),
+      /"level":"warn".*The database in .*\/state was empty or not there, and keys were in .* stop the daemon and restore a backup\./,
+    )
+    await second.end()
+    const third = await installation.serve()
+    assert.doesNotMatch(third.said(), /keys were in/)
   })
 
   test('a policy that does not compile: every problem with file, line and column, and nothing is allowed by default [threats 371]', async (t) => {

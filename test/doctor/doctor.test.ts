@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
-import { chmodSync, mkdtempSync, readdirSync, readFileSync, rmSync, utimesSync, writeFileSync } from 'node:fs'
+import { chmodSync, mkdtempSync, readdirSync, readFileSync, renameSync, rmSync, utimesSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { suite, type TestContext, test } from 'node:test'
@@ -9,6 +9,7 @@ import { type ConfigInput, toConfig } from '../../src/config.ts'
 import type { DaemonStatus } from '../../src/doctor/check.ts'
 import { areas, type Examination, examinations, type Patient, signInAgainstItself } from '../../src/doctor/index.ts'
 import { validFor } from '../support/certificate.ts'
+import { eventually } from '../support/eventually.ts'
 import { startLocalApi } from '../support/local_api.ts'
 import { install, meshidp } from '../support/program.ts'
 import { freePort, type Started, start, temporaryDirectory } from '../support/start.ts'
@@ -154,6 +155,21 @@ const breakages: readonly Breakage[] = [
     async breaks(started) {
       await started.mesh.change({ tailnet: 'other.com' })
       return patientOf(started)
+    },
+  },
+  {
+    what: 'a state that was moved away under its daemon',
+    id: 'daemon',
+    outcome: 'fault',
+    words:
+      /meshidp\.db was deleted or replaced under the running daemon, .* Put the same file back, or stop the daemon and restore a backup\.$/,
+    async breaks(started) {
+      const { state_directory } = started.config
+      renameSync(state_directory, `${state_directory}-elsewhere`)
+      await eventually('noticed', async () => started.daemon.deps.troubles().length > 0)
+      const patient = await patientOf(started)
+      renameSync(`${state_directory}-elsewhere`, state_directory)
+      return patient
     },
   },
   {
