@@ -13,14 +13,18 @@ const century = 100 * 365 * 86_400
 const seconds = z.int().positive()
 const longSeconds = seconds.max(century)
 
-/** An issuer identifier: https, or http on this computer only; no query, no fragment, no trailing slash. RFC 8414 §2. */
+/**
+ * An issuer identifier: https, or http on this computer only; no query, no fragment, no trailing slash. RFC 8414 §2. Its path is of unreserved characters
+ * (RFC 3986 §2.3), for every endpoint begins with it, and to the router of requests a colon, a star or a percent sign is more than a letter.
+ */
 const issuer = z.string().refine((text) => {
   if (!URL.canParse(text) || text.endsWith('/')) return false
   const url = new URL(text)
   const onThisComputer = ['localhost', '127.0.0.1', '[::1]'].includes(url.hostname) || url.hostname.endsWith('.localhost')
   const written = url.pathname === '/' ? url.origin : url.origin + url.pathname
-  return text === written && (url.protocol === 'https:' || (url.protocol === 'http:' && onThisComputer))
-}, 'must be an https URL (or http on localhost), in lower case, without default port, query, fragment or trailing slash')
+  const isPlain = !/\*|\.$/.test(url.hostname) && /^(?:\/|(?:\/[\w.~-]+)+)$/.test(url.pathname)
+  return text === written && isPlain && (url.protocol === 'https:' || (url.protocol === 'http:' && onThisComputer))
+}, 'must be an https URL (or http on localhost), in lower case, without default port, query, fragment or trailing slash, its path of letters, digits and -._~')
 
 /** 127.0.0.0/8, and a port that is one: of regular expressions, so that editors know them, too. */
 const loopback4 = String.raw`127(?:\.(?:25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)){3}`

@@ -40,7 +40,7 @@ test('an unknown key is refused with line, column and what was perhaps meant; so
   assert.deepEqual(await checked(t, text), {
     code: 1,
     lines: [
-      'FILE:8:13: "issuer" must be an https URL (or http on localhost), in lower case, without default port, query, fragment or trailing slash, not "https://IDP.example.com/".',
+      'FILE:8:13: "issuer" must be an https URL (or http on localhost), in lower case, without default port, query, fragment or trailing slash, its path of letters, digits and -._~, not "https://IDP.example.com/".',
       'FILE:3:18: "policy_file" may not be empty.',
       'FILE:5:36: "port" must be a number, not "https".',
       'FILE:5:15: "prot" is not a key of "listen". Did you mean "port"?',
@@ -50,6 +50,25 @@ test('an unknown key is refused with line, column and what was perhaps meant; so
       'FILE:4:3: "lisen" is not a key of the configuration. Did you mean "listen"?',
     ],
   })
+})
+
+test('RFC 8414 §2: an issuer that the router of requests would read as a pattern, or that no client could spell in one way, is refused', async (t) => {
+  const withIssuer = (issuer: string) => checked(t, JSON.stringify({ ...JSON.parse(least), issuer }))
+  const paths = ['/', '/a/', '/a//b', '/a/../b', '/a:b', '/:client_id', '/*', '/a*', '/%41', '/a;b', '/a b', '/é', '?a', '#a']
+  const hosts = ['IDP.example.com', 'idp.example.com.', '*.example.com', 'idp.example.com:443', 'a@idp.example.com', 'idp.ex\u0430mple.com']
+  for (const issuer of [...paths.map((path) => `https://idp.example.com${path}`), ...hosts.map((host) => `https://${host}`)]) {
+    const { code, lines } = await withIssuer(issuer)
+    assert.deepEqual([code, lines.length], [1, 1], issuer)
+    assert.match(lines[0] ?? '', /"issuer" must be an https URL/)
+  }
+  for (const issuer of [
+    'https://idp',
+    'https://idp.example.com:8443/a/b-c_d.e~f',
+    'http://[::1]:8484',
+    'http://a.localhost',
+    'https://100.64.0.1',
+  ])
+    assert.deepEqual([issuer, (await withIssuer(issuer)).code], [issuer, 0])
 })
 
 test('a place that no daemon could listen on is refused by the check already; the last port of an address is none of those', async (t) => {
