@@ -46,6 +46,7 @@ const terminal: Terminal = {
   write: (text) => void process.stdout.write(text),
   writeError: (text) => void process.stderr.write(process.stderr.isTTY ? text : stripVTControlCharacters(text)),
   question: process.stdin.isTTY && process.stdout.isTTY ? question : undefined,
+  keepPrivate: () => void process.umask(0o077),
   onHangup: (heard) => void process.on('SIGHUP', heard),
   untilStopped: () =>
     new Promise((resolve) => {

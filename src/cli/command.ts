@@ -19,6 +19,8 @@ export type Terminal = {
   writeError: (text: string) => void
   /** Asks whoever sits there, and resolves with what they typed; undefined where nobody does. */
   question?: ((text: string) => Promise<string>) | undefined
+  /** From now on what this process makes is for its own user alone, until it says otherwise. */
+  keepPrivate: () => void
   /** From now on SIGHUP is heard, which otherwise ends a process. */
   onHangup: (heard: () => void) => void
   /** Resolves with the name of the signal that asks to stop. */

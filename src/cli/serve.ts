@@ -15,6 +15,8 @@ export const serve: Command = {
     'Runs the daemon until SIGTERM or SIGINT. The policy is loaded again when its file changes, and at SIGHUP; the last good one stays if the new one is not usable.',
   options: { config: configOption },
   async run(terminal, values) {
+    // A socket is there for a moment before its mode can be set, and whoever opened it by then has it open.
+    terminal.keepPrivate()
     // Whoever has changed the policy while it starts says so to a process that cannot reload yet: it does when it can, since it may have read the former text.
     const { promise: serving, resolve: canReload } = Promise.withResolvers<Service>()
     terminal.onHangup(async () => (await serving).reload())

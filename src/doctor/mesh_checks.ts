@@ -1,5 +1,5 @@
 /** Checks of the mesh, as this user sees it through tailscaled's socket. */
-import { statSync } from 'node:fs'
+import { readFileSync, statSync } from 'node:fs'
 import { complaintsOf, hasExpired, nameOf, type Peer, type StatusAnswer, seconds } from '../identity/answers.ts'
 import { LocalApiFault } from '../identity/local_api.ts'
 import { overflowUser } from '../identity/socket_owner.ts'
@@ -99,12 +99,14 @@ export const meshChecks: readonly Check[] = [
     async run({ config, mesh }) {
       if (mesh instanceof Error) return skipped('tailscaled was not reached.')
       const owner = statSync(config.mesh.socket, { throwIfNoEntry: false })?.uid
-      return owner === (await overflowUser())
-        ? fault(
+      const isAsked = config.mesh.identity === 'userspace' || (config.mesh.identity === 'auto' && mesh.TUN === false)
+      if (!isAsked || owner !== (await overflowUser())) return well(`User ${owner}.`)
+      return isEverybodyMapped()
+        ? fault(`User ${owner}, as whom nobody is believed: in a user namespace that is everybody.`, 'Run tailscaled as another user.')
+        : fault(
             `It seems to belong to user ${owner}, which is everybody whom a user namespace does not map.`,
             'Run meshidp without PrivateUsers= (systemd), or in the user namespace of tailscaled.',
           )
-        : well(`User ${owner}.`)
     },
   },
   {
@@ -165,5 +167,8 @@ export const meshChecks: readonly Check[] = [
     }),
   },
 ]
+
+/** Whether this process is in no user namespace, or in one that changes nothing. */
+const isEverybodyMapped = () => /^\s*0\s+0\s+4294967295\s*$/.test(readFileSync('/proc/self/uid_map', 'utf8'))
 
 const calledOf = (self: Peer | null | undefined): string => nameOf(self) || 'a node without a name'

@@ -8,7 +8,7 @@ import type { Identity, MeshStatus } from './identity.ts'
 import { openLocalApi } from './local_api.ts'
 import { type Log, type Mesh, type MeshState, running, watchMesh } from './mesh_state.ts'
 import { nobody } from './nobody.ts'
-import { presentIn } from './present.ts'
+import { nodesIn, presentIn } from './present.ts'
 import { principalOf } from './principal_of.ts'
 import { rememberedCallers } from './remembered_answers.ts'
 import { serve } from './serve.ts'
@@ -96,7 +96,8 @@ export async function createIdentity(options: IdentityOptions): Promise<Identity
     throw new Unavailable(`The mesh cannot say who is there: tailscaled says "${answer.BackendState}". Try again in a moment.`)
   }
   const sharedPeers = oneAtATime(peers)
-  const asks = { whois: async (address: string) => callers.known(address) ?? callers.ask(address), status: sharedPeers, now }
+  const nodes = async () => nodesIn(await sharedPeers(), allowSelf)
+  const asks = { whois: async (address: string) => callers.known(address) ?? callers.ask(address), nodes, now }
 
   return {
     async identify(connection) {
@@ -120,7 +121,7 @@ export async function createIdentity(options: IdentityOptions): Promise<Identity
     },
     async present() {
       await runningNow()
-      return presentIn(await sharedPeers(), { now: now(), allowSelf })
+      return presentIn(await nodes(), now())
     },
     changes: state.changes,
     status: () => statusOf(state.seen()),

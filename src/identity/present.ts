@@ -2,12 +2,18 @@
 import { hasExpired, type Peer, type StatusAnswer, seconds } from './answers.ts'
 import type { Present, Remembered } from './identity.ts'
 
-/** `allowSelf`: whether this very node counts as its owner's. `now`: seconds. */
-export function presentIn({ Peer, Self }: StatusAnswer, { now, allowSelf }: { now: number; allowSelf: boolean }): Present {
+/** The nodes on which somebody may be. `allowSelf`: whether this very node counts as its owner's. */
+export const nodesIn = ({ Peer, Self }: StatusAnswer, allowSelf: boolean): readonly Peer[] => [
+  ...Object.values(Peer ?? {}),
+  ...(allowSelf && Self ? [Self] : []),
+]
+
+/** @param nodes those on which somebody may be; `now`: seconds */
+export function presentIn(nodes: readonly Peer[], now: number): Present {
   const people = new Set<string>()
   const machines = new Set<string>()
   let next_expiry: number | null = null
-  for (const peer of [...Object.values(Peer ?? {}), ...(allowSelf && Self ? [Self] : [])]) {
+  for (const peer of nodes) {
     if (peer.UserID == null || isNobodys(peer) || hasExpired(peer, now)) continue
     people.add(peer.UserID)
     machines.add(`${peer.UserID} ${peer.ID}`)

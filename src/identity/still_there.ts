@@ -1,15 +1,15 @@
 /** Continuity: whether the person whom an authorization remembers is in the mesh now, and who they are today. */
 import { Unavailable } from '../oauth/error.ts'
 import type { Caller, NodePrincipal, UserPrincipal } from '../oauth/principal.ts'
-import { hasExpired, type Peer, type StatusAnswer } from './answers.ts'
+import { hasExpired, type Peer } from './answers.ts'
 import type { MachineThere, Remembered, RememberedMachine, StillThere } from './identity.ts'
 import { nobody } from './nobody.ts'
 
 export type Asks = {
   /** whois by bare address. */
   whois: (address: string) => Promise<Caller>
-  /** `status` with all peers, of a mesh that is Running. Throws `Unavailable`. */
-  status: () => Promise<StatusAnswer>
+  /** The nodes on which somebody may be, of a mesh that is Running. Throws `Unavailable`. */
+  nodes: () => Promise<readonly Peer[]>
   /** Seconds. */
   now: () => number
 }
@@ -18,7 +18,7 @@ export type Asks = {
  * First whois by the remembered address, without port; then by the address of any other node of the same user, or with
  * `bind: 'node'` of the same node. A tagged node is never anybody's. Throws `Unavailable` while the mesh cannot tell.
  */
-export async function stillThere(remembered: Remembered, { whois, status, now }: Asks): Promise<StillThere> {
+export async function stillThere(remembered: Remembered, { whois, nodes, now }: Asks): Promise<StillThere> {
   const isThem = (caller: Caller): caller is { principal: UserPrincipal } =>
     caller.principal?.kind === 'user' &&
     caller.principal.user_id === remembered.user_id &&
@@ -27,7 +27,7 @@ export async function stillThere(remembered: Remembered, { whois, status, now }:
   const here = readable(await whois(remembered.address))
   if (isThem(here)) return { there: true, principal: here.principal }
 
-  const theirs = Object.values((await status()).Peer ?? {})
+  const theirs = (await nodes())
     .filter((peer) => peer.UserID === remembered.user_id && (remembered.bind === 'user' || peer.ID === remembered.node_id))
     .sort((a, b) => Number(b.ID === remembered.node_id) - Number(a.ID === remembered.node_id))
   const live = theirs.filter((peer) => !hasExpired(peer, now()))
@@ -42,13 +42,13 @@ export async function stillThere(remembered: Remembered, { whois, status, now }:
   return gone(reason, remembered)
 }
 
-/** Whether a tagged machine is in the mesh now, and what it is today: by the remembered address, else by the one that `status` has of it. Throws `Unavailable`. */
-export async function machineThere({ node_id, address }: RememberedMachine, { whois, status, now }: Asks): Promise<MachineThere> {
+/** Whether a tagged machine is in the mesh now, and what it is today: by the remembered address, else by the one that it has now. Throws `Unavailable`. */
+export async function machineThere({ node_id, address }: RememberedMachine, { whois, nodes, now }: Asks): Promise<MachineThere> {
   const isIt = (caller: Caller): caller is { principal: NodePrincipal } =>
     caller.principal?.kind === 'node' && caller.principal.node.id === node_id
   const here = readable(await whois(address))
   if (isIt(here)) return { there: true, principal: here.principal }
-  const peer = Object.values((await status()).Peer ?? {}).find(({ ID }) => ID === node_id)
+  const peer = (await nodes()).find(({ ID }) => ID === node_id)
   const [elsewhere] = peer && !hasExpired(peer, now()) ? firstAddress(peer) : []
   const caller = elsewhere === undefined ? undefined : readable(await whois(elsewhere))
   if (caller && isIt(caller)) return { there: true, principal: caller.principal }

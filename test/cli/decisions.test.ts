@@ -111,6 +111,7 @@ test('decisions tail: the last ones, then each that is made, and a denial again 
     write: (more) => {
       text += more
     },
+    keepPrivate: () => undefined,
     onHangup: () => undefined,
     untilStopped: () => promise,
   })

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
-import { existsSync, statSync } from 'node:fs'
+import { existsSync, readFileSync, statSync } from 'node:fs'
 import { get, Agent as HttpAgent, type IncomingMessage } from 'node:http'
 import type { Socket } from 'node:net'
 import { join } from 'node:path'
@@ -82,5 +82,12 @@ suite('stop', { concurrency: true }, () => {
     await installation.serve()
     assert.equal(statSync(socket).mode & 0o777, 0o600)
     assert.equal((await installation.run('status')).code, 0)
+  })
+
+  test('a socket is its owner’s from its first moment, also where a umask of 0 was left to the daemon (S4)', async (t) => {
+    const installation = await install(t)
+    const { child } = await installation.serve({ under: ['bash', '-c', 'umask 0; exec "$@"', 'bash'] })
+    assert.match(readFileSync(`/proc/${child.pid}/status`, 'utf8'), /^Umask:\s*0077$/m)
+    assert.equal(statSync(join(installation.directory, 'run', 'control.sock')).mode & 0o777, 0o600)
   })
 })

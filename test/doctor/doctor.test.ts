@@ -365,3 +365,25 @@ test('a user who is nobody in /etc/passwd, as in a container, serves and is read
   const { stdout } = await meshidp(t, ['doctor', '--config', installation.configFile], { under: nameless }).ended
   assert.match(stdout, /state, of 54321 alone\./)
 })
+
+const unmapped = ['unshare', '--user']
+
+test('S3: in a user namespace that hides who owns tailscaled’s socket, the doctor names the setting; where nobody asks, it is no fault', {
+  skip: noNamespace,
+}, async (t) => {
+  for (const TUN of [false, true]) {
+    const { socket } = await startLocalApi(t, ({ url = '' }, response) => {
+      const Self = { ID: 'nIDP', UserID: 1, DNSName: 'idp.example.ts.net.', TailscaleIPs: [own] }
+      const whois = { Node: { StableID: 'nIDP', User: 1 }, UserProfile: { ID: 1, LoginName: 'tagged-devices' } }
+      response.end(JSON.stringify(url.includes('/whois') ? whois : { BackendState: 'Running', TUN, Self }))
+    })
+    const config = { development: false, issuer: 'https://idp.example.ts.net', mesh: { socket }, listen: { tls: false } }
+    const { configFile } = await install(t, { config })
+    const { stdout } = await meshidp(t, ['doctor', '--json', '--config', configFile], { under: unmapped }).ended
+    const { checks } = JSON.parse(stdout) as { checks: Examination[] }
+    const one = checks.find(({ id }) => id === 'user_namespace')
+    assert.equal(one?.outcome, TUN ? 'well' : 'fault', one?.found)
+    if (!TUN)
+      assert.match(one && 'remedy' in one ? one.remedy : '', /^Run meshidp without PrivateUsers= \(systemd\), or in the user namespace/)
+  }
+})

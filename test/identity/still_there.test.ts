@@ -4,7 +4,7 @@ import type { Remembered } from '../../src/identity/identity.ts'
 import { nobody } from '../../src/identity/nobody.ts'
 import { machineThere, stillThere } from '../../src/identity/still_there.ts'
 import { Unavailable } from '../../src/oauth/error.ts'
-import { onDevMesh } from '../support/local_api.ts'
+import { identityOn, onDevMesh, startLocalApi } from '../support/local_api.ts'
 
 const alice: Remembered = { user_id: '101', node_id: 'alice-laptop', address: '127.0.0.2', bind: 'user' }
 const bound: Remembered = { ...alice, bind: 'node' }
@@ -118,6 +118,21 @@ test('the mesh goes down between the two questions: 503, not "gone" (S7)', async
   await assert.rejects(identity.stillThere(alice), Unavailable)
 })
 
+test('a person’s own machine on which meshidp runs is one of theirs, where it counts as theirs at all (S5)', async (t) => {
+  const own = { ID: 'nIDP', UserID: 101, TailscaleIPs: ['127.0.0.1'] }
+  const { socket } = await startLocalApi(t, ({ url = '' }, response) => {
+    if (url.includes('/status')) return void response.end(JSON.stringify({ BackendState: 'Running', TUN: true, Self: own }))
+    if (!url.endsWith('addr=127.0.0.1')) return void response.writeHead(404).end()
+    response.end(JSON.stringify({ Node: { StableID: own.ID, User: 101 }, UserProfile: { ID: 101, LoginName: 'alice@example.com' } }))
+  })
+  for (const allowSelf of [true, false]) {
+    const identity = await identityOn(t, socket, { allowSelf })
+    const answer = await identity.stillThere(alice)
+    assert.equal(answer.there && answer.principal.node.id, allowSelf && own.ID)
+    assert.equal((await identity.present()).has(alice), allowSelf, 'the list of all agrees')
+  }
+})
+
 test('an answer that says "not there" is a sentence with what to do', async (t) => {
   const { mesh, identity } = await start(t)
   mesh.change({ machines: { 'alice-phone': { removed: true }, 'alice-laptop': { removed: true } } })
@@ -129,9 +144,8 @@ test('an answer that says "not there" is a sentence with what to do', async (t) 
 test('what cannot be read of any machine of theirs is 503, not "gone": it is no reason to end anything', async () => {
   const whois = async (address: string) => nobody(address === '100.64.0.2' ? 'unknown' : 'malformed', address)
   const peer = (id: string, ip: string) => ({ ID: id, UserID: '101', TailscaleIPs: [ip] })
-  const status = async () =>
-    ({ BackendState: 'Running', Peer: { a: peer('alice-laptop', '100.64.0.9'), b: peer('other', '100.64.0.8') } }) as never
-  const asks = { whois, status, now: () => 0 }
+  const nodes = async () => [peer('alice-laptop', '100.64.0.9'), peer('other', '100.64.0.8')] as never
+  const asks = { whois, nodes, now: () => 0 }
   await assert.rejects(stillThere({ ...alice, address: '100.64.0.2' }, asks), Unavailable)
   await assert.rejects(machineThere({ node_id: 'alice-laptop', address: '100.64.0.2' }, asks), Unavailable)
 })

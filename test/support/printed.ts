@@ -19,6 +19,7 @@ export async function printed(argv: readonly string[], terminal: Partial<Termina
       writeError: (text) => {
         texts.stderr += text
       },
+      keepPrivate: () => undefined,
       onHangup: () => undefined,
       untilStopped: async () => 'SIGTERM',
       ...terminal,
