@@ -3,6 +3,7 @@ import { existsSync, mkdirSync, readFileSync, realpathSync, rmSync, writeFileSyn
 import { dirname, join } from 'node:path'
 import { type Config, configKeys } from '../config.ts'
 import { openLocalApi } from '../identity/local_api.ts'
+import { outOfReach } from '../systemd/reach.ts'
 import { type Place, startedUnits, type Units, unitsOf } from '../systemd/units.ts'
 import { Refused } from './ask.ts'
 import { type Command, type Terminal, UsageError, type Values } from './command.ts'
@@ -58,6 +59,17 @@ function mustStandInFile({ file, originOf }: ReturnType<typeof settledConfig>): 
       throw new Refused(`The service reads ${defaultConfigFile}, and would not hear of ${origin.name}. Write it there.`)
 }
 
+/** Who has edited the unit (`systemctl edit`) may have given the service what it needs. */
+const isEdited = () => existsSync('/etc/systemd/system/meshidp.service.d')
+
+/** A service that cannot work is not installed; for another machine, or where somebody has seen to it, it is only said. Throws Refused. */
+function tellOutOfReach(terminal: Terminal, sentences: readonly string[], isForHere: boolean): void {
+  if (sentences.length === 0) return
+  const text = sentences.join('\n  ')
+  if (isForHere && !isEdited()) throw new Refused(`This could not work as a service.\n  ${text}`)
+  terminal.writeError(`meshidp: By itself this would not work as a service.\n  ${text}\n`)
+}
+
 async function install(terminal: Terminal, values: Values): Promise<number> {
   const settled = settledConfig(terminal, values)
   const { config } = settled
@@ -66,6 +78,7 @@ async function install(terminal: Terminal, values: Values): Promise<number> {
   const program = String(values.program ?? realpathSync(terminal.program))
   if (!program.startsWith('/') || /\s/.test(program))
     throw new UsageError(`--program must be an absolute path without spaces, not ${program}.`)
+  tellOutOfReach(terminal, outOfReach(program, config), isForHere)
   const place: Place = { program, ...(await listenOf(config)) }
   const units = unitsOf(place)
   const root = String(values.root ?? '/')

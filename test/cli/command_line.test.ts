@@ -119,6 +119,35 @@ test('"service install" refuses another configuration than the one that the serv
   await assert.rejects(install('--dry-run', '--config', configFile), /--program must be an absolute path/)
 })
 
+test('"service install" says which places its unit hides from the service, or lets it not write, and what to do', async (t) => {
+  const { configFile } = await start(t)
+  const dry = async (program: string, ...more: string[]) => {
+    const { code, stderr } = await meshidp(t, ['service', 'install', '--dry-run', '--program', program, '--config', configFile, ...more])
+      .ended
+    assert.equal(code, 0)
+    return stderr.trimEnd().split('\n')
+  }
+  const good = [
+    '--state-directory',
+    '/var/lib/meshidp',
+    '--runtime-directory',
+    '/run/meshidp',
+    '--policy-file',
+    '/etc/meshidp/policy.hujson',
+  ]
+  assert.deepEqual(await dry('/usr/local/bin/meshidp', ...good), [''])
+  const bad = ['--state-directory', '/srv/meshidp', '--runtime-directory', '/run/meshidp-2', '--policy-file', '/root/policy.hujson']
+  assert.deepEqual(await dry('/home/alice/meshidp', ...bad, '--secrets-directory', 'home', '--metrics-listen', '/srv/m.sock'), [
+    'meshidp: By itself this would not work as a service.',
+    '  The service sees nothing below /home, /root, /run/user, /tmp, /var/tmp, and its program is /home/alice/meshidp. Copy it to /usr/local/bin/meshidp, and run this with that one.',
+    '  The service does not see /root/policy.hujson ("policy_file"). Put it into /etc/meshidp.',
+    '  The service does not see /home ("secrets_directory"). Put it into /etc/meshidp.',
+    '  The service may not write in /srv/meshidp ("state_directory"). Say a place in /var/lib/meshidp.',
+    '  The service may not write in /run/meshidp-2 ("runtime_directory"). Say a place in /run/meshidp.',
+    '  The service may not write in /srv/m.sock ("metrics.listen"). Say a place in /run/meshidp.',
+  ])
+})
+
 test('what the mesh calls its people paints no terminal and moves no cursor, in no table and no record', async (t) => {
   const { mesh, mallory, configFile } = await start(t)
   mesh.change({ people: { 'mallory@other.com': { name: '\u001b[31m\u009b2J\u202eMallory' } } })

@@ -99,6 +99,18 @@ suite('meshidp init', { concurrency: 2 }, () => {
     assert.equal(code, 0)
   })
 
+  test('paths that the command line says from this folder are whole in the file, so that every command finds the same state from wherever it is run', async (t) => {
+    const { directory, file, init } = await machine(t)
+    const places = ['--policy-file', 'here/policy.hujson', '--runtime-directory', './run', '--secrets-directory', '../secrets']
+    const { stdout } = await init(places, { cwd: directory })
+    const { policy_file, runtime_directory, secrets_directory } = parse(readFileSync(file, 'utf8')) as Record<string, unknown>
+    assert.deepEqual(
+      [policy_file, runtime_directory, secrets_directory],
+      [join(directory, 'here/policy.hujson'), join(directory, 'run'), join(directory, '../secrets')],
+      stdout,
+    )
+  })
+
   test('--dry-run prints both files, and makes nothing', async (t) => {
     const { init, files, issuer } = await machine(t)
     const { code, stdout } = await init(['--dry-run'])

@@ -25,11 +25,25 @@ export type Plan = {
   status: StatusAnswer
 }
 
+/** Those that hold a path. What stands in a file is read from wherever a command is run, so it must not depend on that. */
+const paths = new Set([
+  'state_directory',
+  'runtime_directory',
+  'policy_file',
+  'secrets_directory',
+  'listen.socket',
+  'listen.tls_certificate_file',
+  'listen.tls_key_file',
+  'mesh.socket',
+])
+
+const said = (name: string, text: string | undefined) => (text && paths.has(name) ? resolve(text) : text)
+
 /** Asks the mesh, and changes nothing. Throws ConfigError, UsageError, Refused, Unavailable, each with what to do. */
 export async function planOf(terminal: Terminal, values: Values): Promise<Plan> {
   const { env, pid } = terminal
   const file = resolve(String(values.config ?? env.MESHIDP_CONFIG ?? defaultConfigFile))
-  const flags = Object.fromEntries(configKeys.map(({ flag }) => [flag, values[flag] as string | undefined]))
+  const flags = Object.fromEntries(configKeys.map(({ name, flag }) => [flag, said(name, values[flag] as string | undefined)]))
   const settled = (text: string) => settle({ text, name: file, env, flags }).config
   const before = existsSync(file) ? readFileSync(file, 'utf8') : null
   const draft = before ?? starterConfig(draftOf(file, flags))
