@@ -135,39 +135,42 @@ suite('the disk', { skip: unable, concurrency: 2 }, () => {
     await assertNoWrites(alice, next, /^The files of the database are gone/)
     assert.equal((await daemon.end()).code, 0)
   })
+})
 
-  test('a page is damaged: said as soon as it is read, then nothing is answered from this database, and it is not started again', async (t) => {
-    const { installation, daemon, alice, held, database } = await signedIn(t, inMemory(t, 256))
-    await daemon.end()
-    await fill(database, 20_000, 'http://localhost:8490/mcp', () => undefined)
-    const second = await installation.serve()
-    // All but the first pages, which SQLite has read already; more than it keeps in memory.
-    const { size } = statSync(database)
-    const rubbish = Buffer.alloc(size - 40 * 4096, 0xa5)
-    const descriptor = openSync(database, 'r+')
-    writeSync(descriptor, rubbish, 0, rubbish.length, 40 * 4096)
-    closeSync(descriptor)
-    const answer = await eventually('damage is met', async () => {
-      const asked = await alice.refresh(grafana, held).catch((error: Refusal) => error.answer)
-      return 'status' in asked
-        ? asked
-        : redeem(alice, await codeFor(alice)).then(
-            () => null,
-            () => null,
-          )
-    })
-    assert.deepEqual([answer.status, answer.json().error_description], [503, 'The database is damaged.'])
-    const introspection = await alice.send('/introspect', {
-      form: { token: held.access_token },
-      headers: { authorization: `Basic ${btoa(`${wikiServer.client_id}:${wikiServer.client_secret}`)}` },
-    })
-    assert.equal(introspection.status, 503, 'what stands on other pages may be wrong as well')
-    assert.equal((await alice.send('/jwks')).status, 200)
-    assert.equal((await ready(alice)).store, 'damaged')
-    await second.says(/"msg":"Not ready\. [^"]*meshidp\.db is damaged \(.*\)\. .* Stop the daemon, keep this file, and restore a backup\./)
-    assert.equal((await second.end()).code, 0)
-    const { code, stderr } = await meshidp(t, ['serve', '--config', installation.configFile]).ended
-    assert.equal(code, 1)
-    assert.match(stderr, /^meshidp: \S+meshidp\.db is damaged \(.*\)\. Restore a backup, and keep this file/)
+// By itself: it fills the database in this process, in which the mesh of the others is, and so would keep those waiting for too long.
+test('a page is damaged: said as soon as it is read, then nothing is answered from this database, and it is not started again', {
+  skip: unable,
+}, async (t) => {
+  const { installation, daemon, alice, held, database } = await signedIn(t, inMemory(t, 256))
+  await daemon.end()
+  await fill(database, 20_000, 'http://localhost:8490/mcp', () => undefined)
+  const second = await installation.serve()
+  // All but the first pages, which SQLite has read already; more than it keeps in memory.
+  const { size } = statSync(database)
+  const rubbish = Buffer.alloc(size - 40 * 4096, 0xa5)
+  const descriptor = openSync(database, 'r+')
+  writeSync(descriptor, rubbish, 0, rubbish.length, 40 * 4096)
+  closeSync(descriptor)
+  const answer = await eventually('damage is met', async () => {
+    const asked = await alice.refresh(grafana, held).catch((error: Refusal) => error.answer)
+    return 'status' in asked
+      ? asked
+      : redeem(alice, await codeFor(alice)).then(
+          () => null,
+          () => null,
+        )
   })
+  assert.deepEqual([answer.status, answer.json().error_description], [503, 'The database is damaged.'])
+  const introspection = await alice.send('/introspect', {
+    form: { token: held.access_token },
+    headers: { authorization: `Basic ${btoa(`${wikiServer.client_id}:${wikiServer.client_secret}`)}` },
+  })
+  assert.equal(introspection.status, 503, 'what stands on other pages may be wrong as well')
+  assert.equal((await alice.send('/jwks')).status, 200)
+  assert.equal((await ready(alice)).store, 'damaged')
+  await second.says(/"msg":"Not ready\. [^"]*meshidp\.db is damaged \(.*\)\. .* Stop the daemon, keep this file, and restore a backup\./)
+  assert.equal((await second.end()).code, 0)
+  const { code, stderr } = await meshidp(t, ['serve', '--config', installation.configFile]).ended
+  assert.equal(code, 1)
+  assert.match(stderr, /^meshidp: \S+meshidp\.db is damaged \(.*\)\. Restore a backup, and keep this file/)
 })
