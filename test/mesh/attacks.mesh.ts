@@ -419,17 +419,21 @@ test('a real mesh, and those who are not who they seem to be', async (t) => {
       }
       const fooled = await naive(t, { port: 0, host: '127.0.0.1' }, whoisOf(t, idp, { port: true }))
       const idle = await naive(t, { port: 0, host: '127.0.0.1' }, () => 'anybody')
-      const naiveShare = await share(fooled, `${idp.host}:${fooled}`, /alice/, `http://127.0.0.1:${idle}/`)
-      assert.ok(naiveShare < 0.5, `the naive one keeps ${naiveShare}`)
       const { port, host } = await plainProvider(t, idp)
-      const shares: number[] = []
-      while (shares.length < 6 && !shares.some((kept) => kept >= 0.8))
-        shares.push(await share(port, host, /You are <strong>alice/, `http://127.0.0.1:${port}/jwks`))
-      assert.ok(
-        shares.some((kept) => kept >= 0.8),
-        `it keeps ${shares.join(', ')}`,
-      )
-      t.diagnostic(`naive: ${naiveShare.toFixed(2)}, meshidp: ${shares.map((kept) => kept.toFixed(2)).join(', ')}`)
+      const of = {
+        naive: () => share(fooled, `${idp.host}:${fooled}`, /alice/, `http://127.0.0.1:${idle}/`),
+        meshidp: () => share(port, host, /You are <strong>alice/, `http://127.0.0.1:${port}/jwks`),
+      }
+      /** The shares until one is as it should be; six tries, for other programs come and go while one side is measured. */
+      async function until(name: keyof typeof of, asItShould: (kept: number) => boolean): Promise<void> {
+        const shares: number[] = []
+        while (shares.length < 6 && !shares.some(asItShould)) shares.push(await of[name]())
+        const told = `${name} keeps ${shares.map((kept) => kept.toFixed(2)).join(', ')}`
+        t.diagnostic(told)
+        assert.ok(shares.some(asItShould), told)
+      }
+      await until('naive', (kept) => kept < 0.5)
+      await until('meshidp', (kept) => kept >= 0.8)
     },
   )
 
