@@ -7,11 +7,11 @@ import { decide } from '../decide.ts'
 import type { ActivePolicy, Deps } from '../deps.ts'
 import { OAuthError } from '../oauth/error.ts'
 import type { Principal } from '../oauth/principal.ts'
-import { redirectHost } from '../oauth/redirect_uri.ts'
 import { quoted } from '../oauth/shown_text.ts'
 import { defaults } from '../policy/index.ts'
 import { keepMetadataDocument } from '../store/clients.ts'
 import { principalKey } from './caller.ts'
+import { redirectHostsOf } from './registration.ts'
 
 /**
  * Finds the client. A metadata document that the policy file does not name needs a caller whom the policy lets bring such software in (`via: cimd`), and
@@ -30,13 +30,13 @@ export async function clientForCaller(
   const principal = await caller()
   const named = policy.clients.get(client_id)
   const host = new URL(client_id).hostname
-  const admit = (redirect_uris: readonly string[], detail: Record<string, unknown> = {}) => {
-    const hosts = [host, ...redirect_uris.map((uri) => redirectHost(uri).host)]
+  const admit = (redirects: Parameters<typeof redirectHostsOf>[0], detail: Record<string, unknown> = {}) => {
+    const hosts = [host, ...redirectHostsOf(redirects)]
     const asked = { app: 'register', principal, via: 'cimd', hosts, confidential: false } as const
     return decide(deps, policy, asked, { entry: 'register', detail: { client_id } }, { client_id, detail })
   }
   const fresh = known && !isStale(known, now) ? known : undefined
-  const decided = named ? undefined : await admit(fresh?.redirect_uris ?? [])
+  const decided = named ? undefined : await admit(fresh ?? { redirect_uris: [] })
   if (fresh) return fresh
 
   const document = await deps.documents.fetch(client_id, {
@@ -52,7 +52,7 @@ export async function clientForCaller(
     now,
     unused_ttl: decided?.verdict.limits.client_ttl ?? defaults.client_ttl,
   })
-  const writes = named ? [] : (await admit(metadata.redirect_uris, { ignored, narrowed })).writes
+  const writes = named ? [] : (await admit(metadata, { ignored, narrowed })).writes
   await deps.store.commit([keepMetadataDocument(stored), ...writes])
   return clientOfStore(stored, named)
 }

@@ -30,6 +30,15 @@ export const isConfidential = ({ token_endpoint_auth_method }: ClientMetadata) =
 /** Whether it does so by a secret, which we have to make for it. */
 export const hasSecret = ({ token_endpoint_auth_method }: ClientMetadata) => token_endpoint_auth_method.startsWith('client_secret_')
 
+/** Where this software could have a browser sent, for the policy: its answers, and people who have signed out. */
+export const redirectHostsOf = ({
+  redirect_uris,
+  post_logout_redirect_uris = [],
+}: {
+  redirect_uris: readonly string[]
+  post_logout_redirect_uris?: readonly string[]
+}) => [...redirect_uris, ...post_logout_redirect_uris].map((uri) => redirectHost(uri).host)
+
 type Registering = {
   policy: ActivePolicy
   principal: Principal
@@ -66,7 +75,7 @@ export async function admitted(
       app: 'register',
       principal,
       via: initial_access_token === null ? 'dcr' : 'initial_access_token',
-      hosts: metadata.redirect_uris.map((uri) => redirectHost(uri).host),
+      hosts: redirectHostsOf(metadata),
       confidential: isConfidential(metadata),
     }) as const
 

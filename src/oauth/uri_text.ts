@@ -36,6 +36,6 @@ export function splitUri(text: string): UriParts | undefined {
 /** RFC 3986 §3.2.3 in its one canonical form: 1 to 65535, no leading zero, no sign. */
 export const isPort = (text: string): boolean => /^[1-9][0-9]{0,4}$/.test(text) && Number(text) <= 65535
 
-/** Whether the host is spelled as `URL` would spell it (in any case): no number that is an address, no percent-encoding, no final dot. */
+/** Whether the host is spelled as `URL` would spell it (in any case): no number that is an address, no percent-encoding, no empty label. */
 export const hasPlainHost = (text: string, host: string): boolean =>
-  host !== '' && !host.endsWith('.') && URL.parse(text)?.hostname === host.toLowerCase()
+  !host.split('.').includes('') && URL.parse(text)?.hostname === host.toLowerCase()

@@ -150,7 +150,8 @@ export const descriptions: Readonly<Record<string, Teaching>> = {
     examples: [['dcr', 'cimd']],
   },
   'grants.app.register.redirect_uris': {
-    description: 'Hosts that answers may go to, "*.example.com" for all below one, or a scheme with its colon. Default: any.',
+    description:
+      'Hosts that answers, and people who have signed out, may go to, "*.example.com" for all below one, or a scheme with its colon. Default: any.',
     examples: [['localhost', '127.0.0.1', '*.example.com'], ['com.example.app:']],
   },
   'grants.app.register.metadata': { description: 'Unknown metadata is ignored ("lenient", the default) or refused ("strict").' },

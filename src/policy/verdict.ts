@@ -11,7 +11,7 @@ export type ClientFacts = { client_id: string; name: string | null; spiffe_id?: 
 export type Asked =
   /** `resource` is null where only identity scopes are asked. One question may hold identity scopes and API scopes. */
   | { app: 'authorize'; principal: Principal; client: ClientFacts; resource: string | null; scopes: readonly string[] }
-  /** `hosts`: the hosts of the redirect URIs, of a private-use one its scheme with the colon (a scheme is no host); for `cimd` the document's own as well, which is asked alone before the fetch. `initial_access_token`: a `dcr` whose bearer showed a good one. */
+  /** `hosts`: the hosts of the redirect URIs, also of those for after a logout, of a private-use one its scheme with the colon (a scheme is no host); for `cimd` the document's own as well, which is asked alone before the fetch. `initial_access_token`: a `dcr` whose bearer showed a good one. */
   | { app: 'register'; principal: Principal; via: 'dcr' | 'cimd' | 'initial_access_token'; hosts: readonly string[]; confidential: boolean }
   /**
    * RFC 8693. `principal` is the subject, or the client `subject` (and `principal` its tagged node, where that proved it) where it is a workload.

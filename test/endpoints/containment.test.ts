@@ -50,6 +50,26 @@ test('RFC 8707: a token is for one resource, and worth nothing at another that i
   await assert.rejects(alice.refresh(client, tokens, { resource: notes.resource }), { error: 'invalid_target' })
 })
 
+test('software whose answers may go to some hosts only sends nobody elsewhere after a logout either, also by an update [threats 317]', async (t) => {
+  const { alice } = await start(t, { policy: withRegistration({ redirect_uris: ['*.example.com'] }) })
+  const metadata = { redirect_uris: ['https://app.example.com/cb'], token_endpoint_auth_method: 'none' }
+  const elsewhere = { post_logout_redirect_uris: ['https://app.example.com/bye', 'https://evil.example/'] }
+  assert.equal((await alice.send('/register', { json: { ...metadata, ...elsewhere } })).status, 403)
+  const { client_id, registration_access_token } = await alice.register({
+    ...metadata,
+    post_logout_redirect_uris: ['https://a.example.com/'],
+  })
+  const update = (more: object) =>
+    alice.send(`/register/${client_id}`, {
+      method: 'PUT',
+      headers: { authorization: `Bearer ${registration_access_token}` },
+      json: { client_id, ...metadata, ...more },
+    })
+  const refused = await update(elsewhere)
+  assert.deepEqual([refused.status, refused.json().error], [403, 'access_denied'])
+  assert.equal((await update({})).status, 200)
+})
+
 test('software falls with whoever brought it: gone from the mesh for a day, it goes with every authorization, also those of others', async (t) => {
   const started = await start(t)
   const { alice, bob, clock, mesh, daemon } = started

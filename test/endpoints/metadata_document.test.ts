@@ -233,8 +233,10 @@ test('CIMD §8.8: who may not bring software, or not from there, makes no fetch;
   pageOf(await alice.authorize(client, wiki), 403, /but not software like this/, 'its redirect URIs lead elsewhere')
   assert.equal(allow('127.0.0.1'), true)
   await alice.signIn(client, wiki)
+  const leadsAway = there.publish('/away.json', { post_logout_redirect_uris: ['https://evil.example/'] })
+  pageOf(await alice.authorize(leadsAway, wiki), 403, /but not software like this/, 'its people would be led elsewhere after a logout')
   pageOf(await mallory.authorize(client, wiki), 403, /may not register software/, 'known by now, and still not for her')
-  assert.equal(there.asked.length, 2)
+  assert.equal(there.asked.length, 3)
 })
 
 test("CIMD §8.6: nobody can send us to somebody else's server more often than the budget says; a crowd at one URL is one fetch [threats 202]", async (t) => {
