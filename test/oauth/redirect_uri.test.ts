@@ -154,7 +154,8 @@ test('RFC 8252 §8.3: only localhost, 127.0.0.1 and [::1], spelled so, are loopb
     'app.example.com',
   ])
     refused(`http://${host}:8080/cb`, /must use https/)
-  for (const host of ['2130706433', '0x7f.1', '127.1', '[0::1]', 'example.com.', 'a..b', '.example.com']) refused(`https://${host}/cb`, /plain form/)
+  for (const host of ['2130706433', '0x7f.1', '127.1', '[0::1]', 'example.com.', 'a..b', '.example.com'])
+    refused(`https://${host}/cb`, /plain form/)
 })
 
 test('RFC 3986 §3.2.3: a port is a number from 1 to 65535, canonical [threats 28]', () => {
