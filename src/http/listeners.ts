@@ -15,7 +15,7 @@ import type { Gate } from './gate.ts'
 import { createRateLimit, type Rate } from './rate_limit.ts'
 import { serveCommand } from './serve_command.ts'
 import { handshakeTimeout, secureOptions } from './tls.ts'
-import { endListening, onSocket } from './unix_socket.ts'
+import { endListening, isRemoved, onSocket } from './unix_socket.ts'
 
 export type Listeners = {
   /** What is listened on now, for people. */
@@ -147,7 +147,10 @@ export async function listen(
     if (sockets.length > 0) return
     const wanted = new Map(places(config, mesh).map((place) => [place.path ?? `${place.host}:${place.port}`, place]))
     for (const [name, place] of wanted) {
-      if (open.has(name)) continue
+      if (closed) return // a socket is missing then because it was closed
+      const before = open.get(name)
+      if (before && !isRemoved(before)) continue
+      if (before) leave(name, `${name} was removed, so it is made anew`)
       const server = make()
       try {
         await opened(server, place)
@@ -162,7 +165,9 @@ export async function listen(
       }
     }
     // While the mesh is down its addresses are away for a while only; a listener on one goes on when it is back.
-    if (mesh.running) for (const name of open.keys()) if (!wanted.has(name)) leave(name)
+    if (mesh.running)
+      for (const name of open.keys())
+        if (!wanted.has(name)) leave(name, `no longer listening on ${name}: this node has another address now`)
   }
 
   /** One that somebody else opened, who may have bound it to more than this node's addresses. */
@@ -178,11 +183,11 @@ export async function listen(
     log.info({ address: nameOf(server) }, `listening on ${nameOf(server)}, which systemd opened`)
   }
 
-  function leave(name: string): void {
+  function leave(name: string, why: string): void {
     const going = closeGracefully(open.get(name) as HttpServer).finally(() => leaving.delete(going))
     leaving.add(going)
     open.delete(name)
-    log.info({ address: name }, `no longer listening on ${name}: this node has another address now`)
+    log.info({ address: name }, why)
   }
 
   async function again(): Promise<void> {

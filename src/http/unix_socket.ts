@@ -49,6 +49,16 @@ export function endListening(server: Server, done?: () => void): void {
   putBack() // the file that Node removes is gone when `close` returns
 }
 
+/** Whether the file of `server`'s unix socket has been removed, so that nobody reaches it any more, and can be made anew. */
+export function isRemoved(server: Server): boolean {
+  const mine = made.get(server)
+  try {
+    return mine !== undefined && fileAt(mine.path) === undefined && existsSync(dirname(mine.path))
+  } catch {
+    return false // who may not look there makes nothing there
+  }
+}
+
 const nothing = () => undefined
 
 /** Moves away what is at the path of `server`'s socket now and is not that; what it returns moves it back. */

@@ -7,6 +7,7 @@ import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
 import { suite, type TestContext, test } from 'node:test'
 import type { ConfigInput } from '../../src/config.ts'
+import { eventually } from '../support/eventually.ts'
 import { install, meshidp } from '../support/program.ts'
 import { temporaryDirectory } from '../support/start.ts'
 
@@ -95,4 +96,20 @@ suite('sockets that two programs were given', { concurrency: true }, () => {
       assert.equal(statSync(path, { throwIfNoEntry: false }), undefined, 'it is removed at the end')
     })
   }
+
+  test('a socket for "tailscale serve" that somebody removed is made anew, for this user alone', async (t) => {
+    const path = join(temporaryDirectory(t), 'own.sock')
+    const daemon = await (
+      await install(t, { config: { mesh: { identity: 'serve' }, development: false, listen: { socket: path } } })
+    ).serve()
+    rmSync(path)
+    await daemon.says(/own\.sock was removed, so it is made anew/)
+    await eventually('it is there', () => statSync(path, { throwIfNoEntry: false })?.mode === 0o140600)
+    const connection = createConnection(path)
+    await once(connection, 'connect')
+    connection.destroy()
+    const { code } = await daemon.end()
+    assert.equal(code, 0)
+    assert.equal(statSync(path, { throwIfNoEntry: false }), undefined, 'it is removed at the end')
+  })
 })
