@@ -178,7 +178,7 @@ export const configSchema = z
         z
           .string()
           .min(1)
-          .regex(/^[^@\s]*$/, { error: 'must be a domain, such as "example.com", without "@"' }),
+          .regex(/^[^@*\s]*$/, { error: 'must be a domain, such as "example.com", without "@", and no pattern' }),
       )
       .default([])
       .describe('Domains of which a login is truly an e-mail address. Only for those there are the claims `email` and `email_verified`.'),
@@ -304,7 +304,7 @@ export const configSchema = z
             'Where `/metrics` is served, for whoever can connect there: a loopback address with a port, or the path of a unix socket (mode 0600). With it there is no `/metrics` in the mesh.',
           ),
         tags: z
-          .array(z.string().regex(/^tag:./, { error: 'must be a tag, such as "tag:prometheus"' }))
+          .array(z.string().regex(/^tag:[^\s,"*]+$/, { error: 'must be a tag, such as "tag:prometheus", and no pattern' }))
           .default([])
           .describe(
             'Tags whose machines may read `/metrics` in the mesh, besides people whom the policy gives `admin` with `access: read`. Only without `metrics.listen`.',

@@ -138,7 +138,7 @@ test('what could never mean anything is refused: a time of more than a century, 
     lines.map((line) => line.replace(/ as browsers send it, .*, not /, ' … not ')),
     [
       'FILE:3:18: "policy_file" must be a path, which has no NUL in it, not "/p\\u0000".',
-      'FILE:5:36: An item of "email_domains" must be a domain, such as "example.com", without "@", not "@example.com".',
+      'FILE:5:36: An item of "email_domains" must be a domain, such as "example.com", without "@", and no pattern, not "@example.com".',
       'FILE:4:44: An item of "browser_clients" must be an origin … not "https://a.example/".',
       'FILE:4:66: An item of "browser_clients" must be an origin … not "https://A.example".',
       'FILE:4:87: An item of "browser_clients" must be an origin … not "https://a.example:443".',
@@ -149,6 +149,12 @@ test('what could never mean anything is refused: a time of more than a century, 
       'FILE:8:29: "rotate_every" must be at most 3153600000, not 3153600001.',
       'FILE:7:29: "open_pages" must be at most 9007199254740991, not 1e+300.',
     ],
+  )
+  const stars = { email_domains: ['*', '*.example.com'], metrics: { tags: ['tag:*', 'tag:ci', 'tag:a,tag:b'] } }
+  const withStars = (await checked(t, JSON.stringify({ ...JSON.parse(least), ...stars }))).lines
+  assert.deepEqual(
+    withStars.map((line) => line.replace(/.*, and no pattern, not/, 'no pattern')),
+    ['no pattern "*".', 'no pattern "*.example.com".', 'no pattern "tag:*".', 'no pattern "tag:a,tag:b".'],
   )
 })
 
