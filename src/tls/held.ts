@@ -47,7 +47,13 @@ export function holdCertificate({
       problem = null
       if (held?.cert === next.cert && held.key === next.key) return
       held = next
-      log.info({ certificate: name, until: next.until }, `the certificate for ${name} is good until ${dayOf(next.until)}`)
+      if (next.until > now())
+        log.info({ certificate: name, until: next.until }, `the certificate for ${name} is good until ${dayOf(next.until)}`)
+      else
+        log.error(
+          { certificate: name, until: next.until },
+          `The certificate for ${name} ended on ${dayOf(next.until)}: clients refuse it. Renew it; a new one is served as soon as it is there.`,
+        )
       for (const swapped of listeners) swapped(next)
     },
     refuse({ message, remedy }) {

@@ -113,6 +113,20 @@ suite('the certificate in files', { concurrency: 4 }, () => {
       await until(async () => (await problem(node)) === null)
     })
 
+  test('one that has ended before the start is served, so that a new one needs no restart, and the log says that clients refuse it', async (t) => {
+    const node = await startWith(t, pairAt(realNow() - 3 * 86_400, 0))
+    await node.serving()
+    assert.equal((await node.status()).ready, false)
+    const ended = node.lines.filter(
+      ({ level, message }) => level === 'error' && /ended on \d{4}-\d\d-\d\d: clients refuse it\. Renew it;/.test(message),
+    )
+    assert.equal(ended.length, 1)
+    const fresh = pairAt(realNow())
+    write(node.directory, fresh)
+    await shows(node, fresh)
+    await until(async () => (await node.status()).ready === true)
+  })
+
   test('one that is not usable at the start is a sentence; the files are named, nothing of them is told', async (t) => {
     const node = await startWith(t, { ...pairAt(realNow()), key: 'secret words' })
     await assert.rejects(node.starting, (error: Error) => {
