@@ -27,6 +27,15 @@ const space = { low: 100 * mebibyte, little: 1024 * mebibyte }
 
 const shown = (bytes: number) => `${Math.round(bytes / mebibyte).toLocaleString('en')} MiB`
 
+function isReadOnly(directory: string): boolean {
+  try {
+    accessSync(directory, constants.W_OK)
+    return false
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'EROFS'
+  }
+}
+
 const notThereYet = (directory: string) => skipped(`${directory} is not there yet; the daemon makes it at its first start.`)
 
 const gone = (directory: string) => skipped(`${directory} is not there, though a daemon works with it.`)
@@ -91,6 +100,8 @@ export const stateChecks: readonly Check[] = [
     why: 'An answer leaves when its rows are on disk. Over a network or in memory that is not so, and locks may not hold.',
     ...cheaply((directory) => {
       const { type } = statfsSync(directory)
+      if (isReadOnly(directory))
+        return fault('It is mounted read-only: nothing can be saved.', `Mount it to be written to: findmnt -T ${directory}`)
       const name = remote.get(type)
       if (name) return fault(`${name}.`, 'Put "state_directory" on a local disk.')
       return inMemory.has(type)

@@ -56,8 +56,18 @@ export function damageOf(file: string): string | null {
   }
 }
 
-/** What a database says of itself. Throws StoreRefused where it is none of ours. */
+/** Whatever it holds, it could not be looked at: beside a database with a write-ahead log SQLite has to write, to read. */
+const closedTo = new Set<unknown>([
+  'SQLITE_CANTOPEN',
+  'SQLITE_PERM',
+  'SQLITE_READONLY',
+  'SQLITE_READONLY_DIRECTORY',
+  'SQLITE_READONLY_CANTINIT',
+])
+
+/** What a database says of itself. Throws StoreRefused where it is none of ours, or cannot be read. */
 export function describeDatabase(file: string): { schema: number; name: string; issuer: string | null; tailnet: string | null } {
+  refuseLinks(file)
   const db = new Database(file, { readonly: true, fileMustExist: true, timeout: 5000 })
   try {
     const { schema, name } = db.prepare('SELECT id AS schema, name FROM migrations ORDER BY id DESC LIMIT 1').get() as {
@@ -72,6 +82,12 @@ export function describeDatabase(file: string): { schema: number; name: string; 
       tailnet: (fact.get('tailnet') as string | undefined) ?? null,
     }
   } catch (cause) {
+    const { code, message } = cause as { code?: unknown; message: string }
+    if (closedTo.has(code))
+      throw new StoreRefused(
+        `${file} cannot be read: ${message}. See whose it and its folder are (ls -la), and whether its file system is read-only (findmnt).`,
+        cause,
+      )
     throw new StoreRefused(`${file} is no database of meshidp.`, cause)
   } finally {
     db.close()

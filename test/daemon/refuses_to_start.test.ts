@@ -141,16 +141,16 @@ suite('refuses to start', { concurrency: 4 }, () => {
         `/${name} is a symbolic link\\. The files of a state are its own: put the file itself there, or remove the link\\.`,
       )
       await refused(installation, words)
-      for (const [, ...command] of [
-        ['', 'keys', 'list'],
-        ['', 'backup', join(installation.directory, 'a.tar')],
-        ['', 'doctor'],
-      ])
-        if (name.startsWith('meshidp') || command[0] === 'keys') {
-          const { code, stdout, stderr } = await installation.run(...command)
-          assert.deepEqual([command[0], code], [command[0], 1])
-          assert.match(stdout + stderr, words)
-        }
+      const opensDatabase = [
+        ['backup', join(installation.directory, 'a.tar')],
+        ['export', join(installation.directory, 'a.jsonl')],
+        ['doctor'],
+      ]
+      for (const command of [['keys', 'list'], ...(name.startsWith('meshidp') ? opensDatabase : [])]) {
+        const { code, stdout, stderr } = await installation.run(...command)
+        assert.deepEqual([command[0], code], [command[0], 1])
+        assert.match(stdout + stderr, words)
+      }
       assert.deepEqual([readFileSync(target, 'utf8'), lstatSync(target).mode & 0o777], ['precious', 0o644])
       rmSync(target)
       await refused(installation, words)
