@@ -19,6 +19,8 @@ export type Traced = {
   resource: string | null
   scopes: string
   acts: string | null
+  /** The client whose `actor_token` was shown with it, and with which it ends. */
+  actor_token_of: string | null
   depth: number
   decision: string | null
   created_at: number
@@ -78,6 +80,7 @@ export async function trace(deps: AdminDeps, id: string): Promise<{ tree: Traced
       resource: one.resource,
       scopes: one.scopes,
       acts: exchanged?.act?.sub ?? null,
+      actor_token_of: exchanged?.other?.client_id ?? null,
       depth: exchanged?.depth ?? 0,
       decision: one.decision_id,
       created_at: one.created_at,

@@ -15,8 +15,9 @@ export function traceAsText(tree: Traced, more: boolean): string {
     const inside = `${indent}${isLast ? '   ' : '│  '}`
     const acts =
       one.depth === 0 ? '' : one.acts === null ? ', passing for them' : one.acts === one.client_id ? ', acting' : `, ${one.acts} acting`
+    const token = one.actor_token_of === null ? '' : ` with a token of ${one.actor_token_of}`
     lines.push(
-      `${indent}${isLast ? '└─ ' : '├─ '}${one.client_id}${acts} → ${one.resource ?? 'this server'}  [${one.scopes}]${one.asked ? '  ◀' : ''}`,
+      `${indent}${isLast ? '└─ ' : '├─ '}${one.client_id}${acts}${token} → ${one.resource ?? 'this server'}  [${one.scopes}]${one.asked ? '  ◀' : ''}`,
       `${inside}${standing(one)}`,
       `${inside}${one.authorization}, ${shownTime(one.created_at)} to ${shownTime(one.expires_at)}${one.decision === null ? '' : `, decision ${one.decision}`}`,
       ...(one.token ? [`${inside}token ${one.token.jti}${one.token.revoked ? ', revoked' : ''}`] : []),

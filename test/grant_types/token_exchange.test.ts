@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { trace } from '../../src/admin/trace.ts'
+import { traceAsText } from '../../src/cli/trace.ts'
 import { policyClient, wiki } from '../support/example_policy.ts'
 import { atWiki, claimsIn, edge, exchange, exchanged, gatewayResource, tokenType, withGateway } from '../support/exchange.ts'
 import type { Tokens } from '../support/person.ts'
@@ -694,6 +696,8 @@ test('RFC 8693 §2.1: what was exchanged with an actor_token ends no later than 
   await isDead(refreshed, 'the actor_token expired')
 
   const two = await make()
+  const { tree } = await trace(daemon.deps, String(claimsIn(two.tokens.access_token).sid))
+  assert.match(traceAsText(tree, false), / client:gateway, acting with a token of client:agent → http:\/\/localhost:8490\/mcp /)
   const { client_id, client_secret } = agent
   assert.equal((await ci.send('/revoke', { form: { client_id, client_secret, token: two.actor } })).status, 200)
   await isDead(two.tokens, 'the actor_token was revoked')
