@@ -2,6 +2,7 @@ import { startDaemon } from '../daemon.ts'
 import { createNotify } from '../systemd/notify.ts'
 import { type Service, serveSystemd } from '../systemd/service.ts'
 import { inheritedSockets } from '../systemd/sockets.ts'
+import { thisUser } from '../this_user.ts'
 import type { Command } from './command.ts'
 import { configOption, readConfig } from './config_file.ts'
 import { createLog } from './log.ts'
@@ -22,6 +23,11 @@ export const serve: Command = {
     terminal.onHangup(async () => (await serving).reload())
     const config = readConfig(terminal, values)
     const log = await createLog(config.log_level, terminal)
+    if (thisUser().uid === 0 && !config.development)
+      log.warn(
+        {},
+        'This daemon runs as root, which it does not need: whoever found a fault in it would have the machine. Run it as a user of its own.',
+      )
     const { env, pid } = terminal
     const notify = createNotify(env, pid, (err) => log.warn({ err }, 'systemd could not be told; is systemd-notify there?'))
     const sockets = inheritedSockets(env, pid)

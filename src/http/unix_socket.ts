@@ -25,6 +25,7 @@ const isSame = (one: BigIntStats, other: BigIntStats | undefined): boolean => on
  */
 export async function onSocket(server: Server, { path, key, group }: SocketPlace, listening: () => Promise<unknown>): Promise<void> {
   try {
+    refuseOpenFolder(path, key)
     await removeStale(path, key)
     await listening()
     made.set(server, { path, file: statSync(path, { bigint: true }) })
@@ -74,6 +75,15 @@ function putAside(server: Server): () => void {
     return nothing // who may not look or rename there may not remove there
   }
   return () => renameSync(aside, mine.path)
+}
+
+/** Who can write in the folder of a socket can put one of their own there, and hear what is meant for ours: commands, or whom tailscaled names. Throws ConfigError. */
+function refuseOpenFolder(path: string, key: string): void {
+  const folder = dirname(path)
+  if ((statSync(folder, { throwIfNoEntry: false })?.mode ?? 0) & 0o002)
+    throw new ConfigError(
+      `Everybody on this machine can write in ${folder}, and so listen in the place of ${path}. Choose another "${key}", in a folder that only this user can write in.`,
+    )
 }
 
 /** Removes a socket where nobody answers, which a killed daemon left behind. Throws ConfigError where somebody does. */

@@ -68,6 +68,7 @@ suite('meshidp init', { concurrency: 2 }, () => {
 
     const daemon = meshidp(t, ['serve', '--config', file])
     await daemon.says(/"msg":"meshidp serves /)
+    assert.equal(/"level":"warn".*"msg":"This daemon runs as root/.test(daemon.said()), process.getuid?.() === 0)
     const socket = await connectedTo(port, { rejectUnauthorized: true, ca: certificate.cert })
     const answer = new Promise<string>((resolve) => socket.once('data', (part) => resolve(String(part))))
     socket.write(`GET /readyz HTTP/1.1\r\nHost: ${nodeName}:${port}\r\nConnection: close\r\n\r\n`)

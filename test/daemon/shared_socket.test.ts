@@ -1,9 +1,9 @@
 /** Sockets that two programs were given: neither takes that of the other. */
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
-import { rmSync, statSync } from 'node:fs'
+import { chmodSync, existsSync, rmSync, statSync } from 'node:fs'
 import { createConnection, createServer } from 'node:net'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { text } from 'node:stream/consumers'
 import { suite, type TestContext, test } from 'node:test'
 import type { ConfigInput } from '../../src/config.ts'
@@ -19,8 +19,8 @@ async function neighbours(t: TestContext) {
 }
 
 /** A start that is refused; one that is not ends all the same. */
-async function refusedStart(t: TestContext, configFile: string) {
-  const running = meshidp(t, ['serve', '--config', configFile])
+async function refusedStart(t: TestContext, configFile: string, ...options: readonly string[]) {
+  const running = meshidp(t, ['serve', '--config', configFile, ...options])
   return Promise.race([running.ended, running.says(/"msg":"meshidp serves /).then(() => running.end())])
 }
 
@@ -34,6 +34,27 @@ suite('sockets that two programs were given', { concurrency: true }, () => {
     assert.equal(code, 1)
     assert.equal(statSync(socket).ino, before)
     assert.equal((await one.run('status')).code, 0)
+  })
+
+  test('no socket is made in a folder that everybody can write in, sticky or not: somebody else could listen there for what is meant for the daemon', async (t) => {
+    const { one, socket } = await neighbours(t)
+    const [open, own] = [dirname(socket), temporaryDirectory(t)]
+    for (const mode of [0o777, 0o1777]) {
+      chmodSync(open, mode)
+      for (const [key, path, ...options] of [
+        ['runtime_directory', socket],
+        ['metrics.listen', join(open, 'metrics.sock'), '--runtime-directory', own, '--metrics-listen', join(open, 'metrics.sock')],
+      ] as const) {
+        const { code, stderr } = await refusedStart(t, one.configFile, ...options)
+        assert.equal(
+          stderr,
+          `meshidp: Everybody on this machine can write in ${open}, and so listen in the place of ${path}. Choose another "${key}", in a folder that only this user can write in.\n`,
+        )
+        assert.deepEqual([code, existsSync(path)], [1, false])
+      }
+    }
+    chmodSync(open, 0o755)
+    await one.serve()
   })
 
   test('a command for one state that reaches the daemon of another is refused, and nothing is done', async (t) => {
