@@ -9,7 +9,7 @@ appendFileSync(history, `${url}\n`)
 const laptop = machineAt('127.0.0.1')
 const { location } = await authorize(laptop, new URL(url))
 // Some programs open the browser first and listen a moment later: a person would not have been so quick.
-const deadline = Date.now() + 5000
+const deadline = Date.now() + 20_000
 for (;;) {
   const answered = await laptop.browse(location.href).catch((error) => {
     if (Date.now() > deadline) throw error

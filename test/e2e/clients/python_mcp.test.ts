@@ -9,9 +9,12 @@ import { type Laptop, laptopOf } from './laptop.ts'
 const python = join(repository, '.dev/python/bin/python')
 const skip = existsSync(python) ? false : 'There is no Python environment for tests; scripts/python_environment.sh makes it.'
 
-/** Runs test/e2e/python/client.py, which asks who its person is, and 1.5 s later again. */
+/** Seconds: long enough for the first questions also where the daemon's clock goes on by itself, and on a slow machine. */
+const lifetime = 4
+
+/** Runs test/e2e/python/client.py, which asks who its person is, and when its token has ended again. */
 const asking = (t: TestContext, { home, env }: Laptop, url: string) =>
-  spawned(t, python, [join(repository, 'test/e2e/python/client.py'), url, home, '1.5'], {
+  spawned(t, python, [join(repository, 'test/e2e/python/client.py'), url, home, String(lifetime + 0.5)], {
     env: { ...env, PYTHONUNBUFFERED: '1' },
     group: true,
   })
@@ -20,7 +23,7 @@ test('Python mcp 2.3: RFC 7591 §3, RFC 6749 §6, RFC 8252 §7.3: registers once
   skip,
 }, async (t) => {
   // By its own clock, which no test can set, the token has ended before it asks again.
-  const { started, wiki } = await startWithServers(t, { config: { lifetimes: { access_token: 1 } } })
+  const { started, wiki } = await startWithServers(t, { config: { lifetimes: { access_token: lifetime } } })
   const laptop = laptopOf(t)
   const kept = (name: string) =>
     readFileSync(join(laptop.home, name), 'utf8')
@@ -41,7 +44,8 @@ test('Python mcp 2.3: RFC 7591 §3, RFC 6749 §6, RFC 8252 §7.3: registers once
   assert.deepEqual(before, { sub: 'userid:101', client_id, scopes: ['wiki:read', 'offline_access'] })
   assert.deepEqual(after, before)
   assert.equal(laptop.opened().length, 1)
-  assert.equal(new Set(kept('tokens').map(({ refresh_token }) => refresh_token)).size, 2)
+  const ofRefresh = new Set(kept('tokens').map(({ refresh_token }) => refresh_token))
+  assert.ok(ofRefresh.size >= 2, 'where it took its time, its token had ended before it first asked, too')
 
   // It does not keep when a token ends: it shows the old one, and on 401 it begins at the browser again.
   started.clock.advance({ minutes: 6 })
