@@ -105,7 +105,7 @@ suite('the certificate in files', { concurrency: 4 }, () => {
       assert.match(said.message, words)
       assert.ok(!said.message.includes('secret words'))
       assert.equal(await shownAt(node.port), fingerprint(good))
-      assert.equal((await node.status()).ready, true)
+      await until(async () => (await node.status()).ready) // in a process that is busy an answer of the mesh may be late, once
       assert.ok(node.lines.some(({ level, message }) => level === 'error' && words.test(message) && / stays\. /.test(message)))
       const fresh = pairAt(realNow())
       write(node.directory, fresh)
