@@ -8,10 +8,13 @@ import { createCarrier } from './http/carrier.ts'
 import type { Endpoint, HttpMethod, Reply, Request } from './http/endpoint.ts'
 import { errorJson, errorPage, toOAuthError } from './http/render_error.ts'
 import { tell } from './http/request_line.ts'
+import { nobody } from './identity/nobody.ts'
+import { isFunnelled } from './identity/strategy.ts'
 import { OAuthError } from './oauth/error.ts'
 import { pathOf } from './oauth/issuer.ts'
 import { newTrace, type Trace } from './observe/trace.ts'
 import { watched } from './observe/watched.ts'
+import { opensFunnel } from './policy/index.ts'
 
 const mostBytes = 64 * 1024
 /** RFC 9110 §9.1: what is none of these is not implemented at all. */
@@ -66,6 +69,8 @@ export function buildApp(deps: Deps): FastifyInstance {
     const repeated = repeatedHeader(request.raw.rawHeaders)
     if (!isForUs(request, issuer, nameHeader) || repeated === 'host')
       done(new OAuthError('misdirected_request', `This server is ${deps.config.issuer}, and answers to no other name.`))
+    else if (isFunnelled(request) && !(request.routeOptions?.config?.funnel && opensFunnel(deps.policy(), deps.now())))
+      done(new OAuthError('access_denied', nobody('funnel', '').sentence))
     else if (!allMethods.includes(request.method))
       done(new OAuthError('not_implemented', `No address of this server knows the method ${request.method}.`))
     else if (repeated !== undefined) done(new OAuthError('invalid_request', `The header ${repeated} is there more than once.`))
@@ -129,6 +134,7 @@ declare module 'fastify' {
     /** Answered from memory. */
     free?: boolean
     cors?: Endpoint['cors']
+    funnel?: boolean
   }
 }
 
@@ -136,7 +142,12 @@ declare module 'fastify' {
 const isRead = ({ methods }: Endpoint) => methods.length === 1 && methods[0] === 'GET'
 
 function mount(app: FastifyInstance, deps: Deps, endpoint: Endpoint): void {
-  const config = { page: endpoint.page === true, free: endpoint.cost === 'free', ...(endpoint.cors && { cors: endpoint.cors }) }
+  const config = {
+    page: endpoint.page === true,
+    free: endpoint.cost === 'free',
+    funnel: endpoint.funnel === true,
+    ...(endpoint.cors && { cors: endpoint.cors }),
+  }
   for (const method of endpoint.methods)
     app.route({
       method: method === 'GET' && isRead(endpoint) ? ['GET', 'HEAD'] : method,

@@ -11,6 +11,7 @@ import { timed } from './observe/trace.ts'
 import {
   type Allowed,
   type Asked,
+  type ClientFacts,
   type DenialReason,
   type Denied,
   evaluate,
@@ -57,6 +58,7 @@ const refusals = {
   register: always('access_denied'),
   introspect: always('access_denied'),
   userinfo: always('invalid_token'),
+  funnel: always('access_denied'),
   admin: always('access_denied'),
 } as const satisfies Record<string, Record<DenialReason, ErrorCode>>
 
@@ -179,6 +181,20 @@ export async function decide(
   const id = deps.newId()
   const writes = [insertDecision({ ...row, id, outcome: 'allowed', granted: verdict.scopes.join(' ') })]
   return { verdict, decision_id: id, writes }
+}
+
+/**
+ * What comes from the public internet, through Funnel, may only come from a client that a grant lets in. Throws `access_denied`, after its row is on disk;
+ * `Unavailable` where that cannot be written.
+ */
+export async function admitFromInternet(
+  deps: Deps,
+  policy: ActivePolicy,
+  client: { client_id: string; facts: ClientFacts },
+): Promise<void> {
+  const asked = { app: 'funnel', principal: null, client: client.facts } as const
+  const verdict = timed(deps.trace, 'policy', () => evaluate(policy, asked, deps.now()))
+  if (!verdict.allowed) throw await refuse(deps, policy, asked, { entry: 'funnel', client_id: client.client_id }, verdict)
 }
 
 /** The error for a verdict that denies, after its row is on disk. */

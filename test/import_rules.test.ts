@@ -24,7 +24,7 @@ const mayImport: Record<string, readonly string[]> = {
   decide: ['oauth', 'policy', 'store', 'deps', 'observe'],
   http: ['oauth', 'policy', 'store', 'identity', 'config', 'deps', 'node_http', 'tls', 'observe'],
   tokens: ['oauth', 'policy', 'keys', 'store', 'clients', 'config', 'deps', 'observe'],
-  client_auth: ['oauth', 'keys', 'store', 'clients', 'deps'],
+  client_auth: ['oauth', 'keys', 'store', 'clients', 'deps', 'decide'],
   grant_types: ['oauth', 'policy', 'store', 'clients', 'deps', 'decide', 'tokens'],
   authorization: ['oauth', 'policy', 'store', 'identity', 'clients', 'deps', 'decide', 'tokens', 'http'],
   endpoints: [

@@ -1,6 +1,7 @@
 /** Client authentication (RFC 6749 §2.3): the whole list of methods; one that is not here does not exist. */
 import type { AuthMethod, Client } from '../clients/client.ts'
 import { findKnownClient } from '../clients/find.ts'
+import { admitFromInternet } from '../decide.ts'
 import type { ActivePolicy, Deps } from '../deps.ts'
 import { OAuthError } from '../oauth/error.ts'
 import { optional, type Params } from '../oauth/parse.ts'
@@ -33,7 +34,7 @@ export type Authenticated = Proof & { client: Client }
 
 /**
  * The client that makes this request, proven by a method that is its own. Throws `invalid_client`; `invalid_request` where more than one method is used at
- * once; `Unavailable` while the mesh is dark, for a client that is proven by its machine.
+ * once; `Unavailable` while the mesh is dark, for a client that is proven by its machine; `access_denied` through Funnel, unless a grant lets the client in.
  */
 export async function authenticateClient(
   deps: Deps,
@@ -67,5 +68,6 @@ export async function authenticateClient(
   if (!own) throw refused(`This client must authenticate by ${client.auth_methods.join(' or ')}, not by ${first.name}.`, authorization)
   const proof = await own.proves(client, credentials, deps)
   if (!proof) throw refused('The client secret is wrong.', authorization)
+  if (credentials.funnelled) await admitFromInternet(deps, policy, client)
   return { client, ...proof }
 }

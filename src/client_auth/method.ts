@@ -7,9 +7,15 @@ import type { Write } from '../store/engine.ts'
 
 /**
  * What a request has to prove its client by, beside its body: a header, and the machine that it comes from, which is asked about only where that counts.
- * `spent`: what this very request has used up already, so that looking at it twice is no second use, and what gives that back (`give_back`).
+ * `funnelled`: it came from the public internet. `spent`: what this very request has used up already, so that looking at it twice is no second use, and what
+ * gives that back (`give_back`).
  */
-export type Credentials = { authorization: string | undefined; caller: () => Promise<Caller>; spent: Map<string, Write> }
+export type Credentials = {
+  authorization: string | undefined
+  caller: () => Promise<Caller>
+  funnelled: boolean
+  spent: Map<string, Write>
+}
 
 /** A client that is proven; `node`: the tagged machine that calls, where that is what proved it. */
 export type Proof = { node: NodePrincipal | null }

@@ -23,6 +23,7 @@ export const introspect: Endpoint = {
   methods: ['POST'],
   cost: 'read',
   body: 'form',
+  funnel: true,
 
   handle(deps, request) {
     const credentials = credentialsOf(deps, request)

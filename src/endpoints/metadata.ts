@@ -89,6 +89,7 @@ export function metadataPaths(issuer: string): string[] {
 export const metadata: Omit<Endpoint, 'path'> = {
   methods: ['GET'],
   cost: 'free',
+  funnel: true,
   cors: 'anyone',
   handle(deps, request) {
     const policy = deps.policy()
@@ -101,6 +102,7 @@ export const jwks: Endpoint = {
   path: '/jwks',
   methods: ['GET'],
   cost: 'free',
+  funnel: true,
   cors: 'anyone',
   handle: (deps, request) => answer(request, deps.keys.jwks, 'application/jwk-set+json', () => deps.keys.jwks),
 }

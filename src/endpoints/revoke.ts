@@ -21,6 +21,7 @@ export const revoke: Endpoint = {
   methods: ['POST'],
   cost: 'first',
   body: 'form',
+  funnel: true,
   cors: 'anyone',
 
   handle(deps, request) {

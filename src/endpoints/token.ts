@@ -25,6 +25,7 @@ export const token: Endpoint = {
   methods: ['POST'],
   cost: 'first',
   body: 'form',
+  funnel: true,
   cors: 'anyone',
 
   handle(deps, request) {

@@ -1,5 +1,6 @@
-import { recordDenial } from '../decide.ts'
+import { admitFromInternet, recordDenial } from '../decide.ts'
 import { bearerError, bearerOf, type Endpoint, json } from '../http/endpoint.ts'
+import { credentialsOf } from '../http/same_origin.ts'
 import { claimsOf, subjectOf } from '../tokens/claims.ts'
 import { releasedTo } from '../tokens/issue.ts'
 import { liveScopes } from '../tokens/live_scopes.ts'
@@ -11,6 +12,7 @@ export const userinfo: Endpoint = {
   methods: ['GET', 'POST'],
   cost: 'read',
   body: 'form',
+  funnel: true,
   cors: 'anyone',
 
   async handle(deps, request) {
@@ -32,6 +34,7 @@ export const userinfo: Endpoint = {
       throw bearerError('invalid_token', `${why.sentence} Decision ${id}.`)
     }
     const { principal, client, scopes: granted, claims: requested } = worth.live
+    if (credentialsOf(deps, request).funnelled) await admitFromInternet(deps, policy, client)
     if (principal?.kind !== 'user') throw bearerError('invalid_token', 'This access token speaks for no person.')
     return json({
       ...claimsOf(principal, { scopes: granted, named: requested.userinfo }, releasedTo(deps, policy, principal, client), deps.config),

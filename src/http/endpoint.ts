@@ -30,6 +30,10 @@ export type Endpoint = {
   body?: 'form' | 'json'
   /** Who may call it from a page of another origin, without credentials: everybody, or origins that the configuration lists. */
   cors?: 'anyone' | 'browser_clients'
+  /**
+   * Whether it may be asked from the public internet (Funnel), where a grant lets any client in that way: it tells what is public, or asks which client that is.
+   */
+  funnel?: true
   /** Whether people look at it: errors are pages then. */
   page?: true
   /**

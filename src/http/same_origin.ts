@@ -1,5 +1,6 @@
 /** Network identity is ambient: a browser on the mesh carries it to every page it opens. What changes state must come from a page of ours. */
 import type { Deps } from '../deps.ts'
+import { isFunnelled } from '../identity/strategy.ts'
 import { OAuthError } from '../oauth/error.ts'
 import type { Caller } from '../oauth/principal.ts'
 import type { Write } from '../store/engine.ts'
@@ -31,6 +32,7 @@ export const notFromOurPage = (): OAuthError =>
 export function credentialsOf({ identity }: Pick<Deps, 'identity'>, { headers, connection }: Pick<Request, 'headers' | 'connection'>) {
   return {
     authorization: headers.authorization,
+    funnelled: isFunnelled(connection),
     spent: new Map<string, Write>(),
     async caller(): Promise<Caller> {
       if (headers.origin !== undefined || headers['sec-fetch-site'] !== undefined)

@@ -23,4 +23,4 @@ export type Surroundings = {
 export type Strategy = (connection: Connection, mesh: Mesh) => Caller | Promise<Caller>
 
 /** Set by "tailscale serve" alone, on traffic from the public internet. Whoever else sends it only makes things stricter. */
-export const isFunnelled = ({ headers }: Connection) => headers['tailscale-funnel-request'] !== undefined
+export const isFunnelled = ({ headers }: Pick<Connection, 'headers'>) => headers['tailscale-funnel-request'] !== undefined

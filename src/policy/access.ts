@@ -269,6 +269,8 @@ export function workloadFacts(policy: Policy, client: string | null): ClientFact
 function workload(scene: Scene, principal: Principal | null, name: string | null): void {
   const { universe, policy, now, give } = scene
   const client = workloadFacts(policy, name)
+  if (isTouched(scene, '', name ?? '') && evaluate(policy, { app: 'funnel', principal: null, client }, now).allowed)
+    give({ app: 'funnel', target: '', item: 'requests', by: null })
   for (const [resource, scopes] of universe.resources) {
     if (!policy.resources.has(resource) || !isTouched(scene, resource, name ?? '')) continue
     const asked = { app: 'client_credentials', principal, client, resource, scopes } as const

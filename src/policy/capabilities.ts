@@ -31,6 +31,7 @@ export const compilers: { [A in App]: (here: Here, capability: Capability<A>, pa
   exchange,
   client_credentials,
   introspect,
+  funnel,
   claims,
   admin,
 }
@@ -165,6 +166,10 @@ function register({ scene, grant }: Here, capability: Capability<'register'>, pa
 
 function introspect({ scene, grant, dst }: Here, { chain = false }: Capability<'introspect'>): void {
   for (const target of dst) if (scene.resources.has(target)) shelve(scene.shelves.introspect, target, { grant, chain })
+}
+
+function funnel({ scene, grant }: Here): void {
+  shelve(scene.shelves.funnel, '', { grant })
 }
 
 /** Claims that say who, to whom, when and how: a policy that could write them could make anybody anyone. */

@@ -60,6 +60,7 @@ function reasonOf<R extends { grant: Grant }>(inquiry: Inquiry<R>): DenialReason
 function subjectOf(asked: Asked): string {
   const { app, principal } = asked
   if (principal?.kind === 'node') return principal.tags.join(', ')
+  if (app === 'funnel') return nameOf(asked.client)
   if (app === 'client_credentials' || app === 'introspect') return asked.client ? nameOf(asked.client) : 'This caller'
   if (app === 'exchange' && !principal) return asked.subject ? nameOf(asked.subject) : 'This caller'
   return principal?.login ?? 'This caller'
@@ -114,6 +115,7 @@ const words: { [A in Asked['app']]: (asked: Extract<Asked, { app: A }>, subject:
     no_grant: `${subject} may not look at tokens for ${resource}.`,
     target: `The policy names no ${resource}.`,
   }),
+  funnel: (_, subject) => ({ no_grant: `${subject} may not come from the public internet, through Funnel.` }),
   claims: ({ client, resource }, subject) => ({
     no_grant: `No grant lets anything out about ${subject} to ${nameOf(client)}${resource === null ? '' : ` or ${resource}`}.`,
     target: `The policy names no ${resource}.`,

@@ -194,6 +194,10 @@ export const descriptions: Readonly<Record<string, Teaching>> = {
     examples: [[{}], [{ chain: true }]],
   },
   'grants.app.introspect.chain': { description: 'Whether the answer also tells by which exchanges a token came about. Default: false.' },
+  'grants.app.funnel': {
+    description: 'To come from the public internet, through Tailscale Funnel: for software that proves itself. People never do.',
+    examples: [[{}]],
+  },
   'grants.app.claims': {
     description: 'What clients learn about a person, beyond the identity scopes.',
     examples: [[{ groups: ['group:eng'] }]],

@@ -122,10 +122,11 @@ const exchange = z.strictObject({
 
 const client_credentials = z.strictObject({ scopes: list(scope), access_token_ttl: tokenLifetime.optional() })
 const introspect = z.strictObject({ chain: z.boolean().optional() })
+const funnel = z.strictObject({})
 const claims = z.strictObject({ claims: z.record(text, z.unknown()).optional(), groups: list(groupName).optional() })
 const admin = z.strictObject({ access: z.enum(['read', 'write']) })
 
-const capabilities = { authorize, register, exchange, client_credentials, introspect, claims, admin }
+const capabilities = { authorize, register, exchange, client_credentials, introspect, funnel, claims, admin }
 
 /** What whois says of the caller's node. All that are there must hold; of a list, one. `os` and `os_version` are what the node says of itself. */
 const posture = z.strictObject({
@@ -150,6 +151,7 @@ const grant = z.strictObject({
     exchange: list(exchange).optional(),
     client_credentials: list(client_credentials).optional(),
     introspect: list(introspect).optional(),
+    funnel: list(funnel).optional(),
     claims: list(claims).optional(),
     admin: list(admin).optional(),
   }),

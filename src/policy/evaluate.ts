@@ -18,6 +18,7 @@ const judges: { [App in Asked['app']]: Judge<Extract<Asked, { app: App }>> } = {
   exchange,
   client_credentials,
   introspect,
+  funnel,
   claims,
   admin,
 }
@@ -174,6 +175,14 @@ function introspect(engine: Engine, asked: Extract<Asked, { app: 'introspect' }>
   const inquiry = { shelves: shelvesOf(engine, 'introspect', principal), targets: [resource], keys, principal, now, conditions: {} }
   const rules = passing(inquiry)
   return rules.length === 0 ? denied(engine, asked, inquiry, null) : allowed(rules, { chain: rules.some(({ chain }) => chain) })
+}
+
+function funnel(engine: Engine, asked: Extract<Asked, { app: 'funnel' }>, now: number | undefined): Verdict {
+  const { principal, client } = asked
+  const keys = workloadKeys(engine, principal, client)
+  const inquiry = { shelves: [engine.shelves.funnel], targets: [''], keys, principal, now, conditions: {} }
+  const rules = passing(inquiry)
+  return rules.length === 0 ? denied(engine, asked, inquiry, null) : allowed(rules)
 }
 
 /** What is let out at the client and at the resource, united. Of two values for one claim the one whose JSON sorts first counts. */

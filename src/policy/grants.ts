@@ -19,6 +19,7 @@ const subjects: Record<App, { src: ReadonlySet<SelectorKind>; dst: readonly stri
   exchange: { src: new Set([...person, ...workload, 'client', 'spiffe']), dst: ['resource'] },
   client_credentials: { src: new Set([...workload, 'client', 'spiffe']), dst: ['resource'] },
   introspect: { src: new Set([...workload, 'client', 'spiffe']), dst: ['resource'] },
+  funnel: { src: new Set<SelectorKind>(['client', 'spiffe']), dst: [] },
   claims: { src: new Set([...person, ...workload]), dst: ['resource', 'client', 'autogroup'] },
   admin: { src: new Set(person), dst: [] },
 }
@@ -97,7 +98,7 @@ const kindOf = (text: string) => text.slice(0, Math.max(0, text.indexOf(':')))
 
 function whoFor(app: App): string {
   const { src } = subjects[app]
-  if (src.has('client')) return 'a client, a tagged node or a SPIFFE workload of today'
+  if (src.has('client')) return `a client${src.has('tag') ? ', a tagged node' : ''} or a SPIFFE workload of today`
   return src.has('tag') ? 'a person or a tagged node of today' : 'a person'
 }
 

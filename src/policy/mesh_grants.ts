@@ -96,6 +96,8 @@ function compileEntry(
       ['app', 'admin'],
       'Nobody becomes an admin by the tailnet policy, unless "mesh_grants" of the policy file says "admin": true.',
     )
+  if (parsed.data.app.funnel)
+    report.error(['app', 'funnel'], 'The mesh knows nobody who comes through Funnel; only the policy file can let a client come that way.')
   const shelves = newShelves()
   const whose = { index, label, source: 'mesh', src: [], keys: new Set([callerKey]) } as const
   return { grant: compileGrant(parsed.data, [], { report, groups, resources, clients, shelves }, whose), shelves }

@@ -20,7 +20,7 @@ export type Giver = { grant: string; place: Place | null; because: string; expir
 export function giversOf(policy: Policy, asked: Asked, { grants, mesh_grants }: Allowed): Giver[] {
   const engine = policy.compiled as Engine
   const { principal } = asked
-  const isWorkload = asked.app === 'client_credentials' || asked.app === 'introspect'
+  const isWorkload = asked.app === 'client_credentials' || asked.app === 'introspect' || asked.app === 'funnel'
   const workload = isWorkload ? asked.client : asked.app === 'exchange' ? (asked.subject ?? null) : null
   const isPerson = principal?.kind === 'user' || (principal && !workload)
   const keys = new Set(isPerson && !isWorkload ? principalKeys(engine, principal) : workloadKeys(engine, principal, workload))

@@ -43,6 +43,10 @@ export function questionOf(policy: Policy, entry: Wording, principal: Principal 
       ask: (scope) => [{ app, principal: workload, client, resource: resource.name, scopes: [scope] }],
     }
   }
+  if (app === 'funnel')
+    return own
+      ? { items: ['*'], ask: () => [{ app, principal: null, client: own }] }
+      : { at: 'src', fault: `"funnel" is for a client of this file or a SPIFFE ID; ${entry.src} is none of them.` }
   if (app === 'exchange') return exchangeOf(policy, entry, principal, own, software)
   if (!principal) return { at: 'src', fault: `"${app}" is asked for a login name or a tag; ${entry.src} is neither.` }
   if (app === 'register')

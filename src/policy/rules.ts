@@ -40,6 +40,7 @@ export type RegisterRule = {
   limits: Pick<Limits, 'metadata'> & { client_ttl: number; max_clients: number }
 }
 export type IntrospectRule = { grant: Grant; chain: boolean }
+export type FunnelRule = { grant: Grant }
 export type ClaimsRule = { grant: Grant; groups: ReadonlySet<string>; claims: ReadonlyMap<string, unknown> }
 export type AdminRule = { grant: Grant; access: 'read' | 'write' }
 /** `scopes`: wanted → of these the subject token holds one at least. */
@@ -60,6 +61,7 @@ export type Rules = {
   exchange: ExchangeRule
   client_credentials: ClientCredentialsRule
   introspect: IntrospectRule
+  funnel: FunnelRule
   claims: ClaimsRule
   admin: AdminRule
 }
@@ -75,6 +77,7 @@ export const newShelves = (): Shelves => ({
   exchange: new Map(),
   client_credentials: new Map(),
   introspect: new Map(),
+  funnel: new Map(),
   claims: new Map(),
   admin: new Map(),
 })

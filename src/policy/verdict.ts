@@ -38,6 +38,8 @@ export type Asked =
     }
   | { app: 'client_credentials'; principal: Principal | null; client: ClientFacts; resource: string; scopes: readonly string[] }
   | { app: 'introspect'; principal: Principal | null; client: ClientFacts | null; resource: string }
+  /** From the public internet, where no caller is known but the client. */
+  | { app: 'funnel'; principal: null; client: ClientFacts }
   | { app: 'claims'; principal: Principal; client: ClientFacts; resource: string | null }
   | { app: 'admin'; principal: Principal; access: 'read' | 'write' }
 

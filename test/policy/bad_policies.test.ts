@@ -922,7 +922,7 @@ const bad: readonly [title: string, text: string, message: string, hint?: string
   [
     'a test of something else',
     file('"tests": [{ "src": "a", "app": ‸"authorise" }]'),
-    '"app" must be "authorize" or "register" or "exchange" or "client_credentials" or "introspect" or "claims" or "admin", not "authorise".',
+    '"app" must be "authorize" or "register" or "exchange" or "client_credentials" or "introspect" or "funnel" or "claims" or "admin", not "authorise".',
     'Did you mean "authorize"?',
   ],
   [
@@ -1037,6 +1037,11 @@ const bad: readonly [title: string, text: string, message: string, hint?: string
     '"introspect" is for a client of this file, a tagged node or a SPIFFE ID; alice@example.com is none of them.',
   ],
   [
+    'a test of a person who comes through Funnel',
+    file('"tests": [{ "src": ‸"alice@example.com", "app": "funnel", "deny": ["*"] }]'),
+    '"funnel" is for a client of this file or a SPIFFE ID; alice@example.com is none of them.',
+  ],
+  [
     'a test of an exchange without actor',
     file('"tests": [‸{ "src": "alice@example.com", "app": "exchange", "dst": "resource:wiki", "from": "resource:closed", "deny": ["*"] }]'),
     '"exchange" needs an "actor": a client of this file, a tag or a SPIFFE ID.',
@@ -1079,6 +1084,12 @@ const warned: readonly [title: string, text: string, message: string, hint?: str
     'a person who should introspect',
     grant('{ "src": ["group:eng"], "dst": ["resource:wiki"], "app": { ‸"introspect": [{}] } }'),
     'Nobody can reach this: nothing in "src" is a client, a tagged node or a SPIFFE workload of today.',
+  ],
+  [
+    'people through Funnel',
+    grant('{ "src": ["*"], "app": { ‸"funnel": [{}] } }'),
+    'Nobody can reach this: nothing in "src" is a client or a SPIFFE workload of today.',
+    `"*" is people, unlike in a tailnet policy; tagged nodes are "autogroup:tagged".`,
   ],
   [
     'a star where only machines and clients can be meant',
@@ -1231,7 +1242,8 @@ const everything = `{
       "src": ["tag:ci"], "dst": ["resource:a"],
       "posture": { "os": ["linux"], "os_version": "6.1", "tags": ["tag:ci"], "attributes": ["custom:managed"], "key_expiry": "required" },
       "app": { "client_credentials": [{ "scopes": ["a:read"], "access_token_ttl": "5m" }], "introspect": [{ "chain": true }] }
-    }
+    },
+    { "src": ["client:c"], "app": { "funnel": [{}] } }
   ],
   "tests": [
     {

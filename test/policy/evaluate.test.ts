@@ -84,6 +84,7 @@ const introspect = (more: Partial<Of<'introspect'>> = {}): Asked => ({
   resource: 'resource:open',
   ...more,
 })
+const funnel = (client: ClientFacts): Asked => ({ app: 'funnel', principal: null, client })
 const admin = (more: Partial<Of<'admin'>> = {}): Asked => ({ app: 'admin', principal: alice, access: 'read', ...more })
 const claims = (more: Partial<Of<'claims'>> = {}): Asked => ({ app: 'claims', principal: alice, client: app, resource: null, ...more })
 
@@ -618,6 +619,10 @@ const truths: readonly [title: string, grants: string[], asked: Asked, outcome: 
   ],
   ['nobody does not', [grant('client:app', 'resource:open', '"introspect": [{}]')], introspect({ client: null }), 'no_grant'],
   ['tokens for a resource that is not there', [], introspect({ resource: 'resource:none' }), 'target'],
+  // funnel
+  ['a client comes through Funnel', [grant('client:app', null, '"funnel": [{}]')], funnel(app), { grants: [0] }],
+  ['another client does not', [grant('client:app', null, '"funnel": [{}]')], funnel(other), 'no_grant'],
+  ['nor the client whose machine a grant names', [grant('tag:ci', null, '"funnel": [{}]')], funnel(app), 'no_grant'],
   // admin
   ['an admin who reads may read', [grant('group:eng', null, '"admin": [{ "access": "read" }]')], admin(), {}],
   ['an admin who reads may not write', [grant('group:eng', null, '"admin": [{ "access": "read" }]')], admin({ access: 'write' }), 'scope'],

@@ -105,6 +105,13 @@ test('each capability may come from there, to whom it is for: a tagged node gets
   assert.equal(given(policy, { ...exchange, principal: bob, scopes: ['read'], depth: 1, impersonate: false }), 'read')
 })
 
+test('nobody comes through Funnel by the tailnet policy, and the whole entry gives nothing', () => {
+  const policy = policyOf()
+  const caller = ci([{ app: { funnel: [{}] } }])
+  assert.match(meshGrantFaults(policy, caller)?.faults[0] ?? '', /only the policy file can let a client come that way/)
+  assert.equal(evaluate(policy, { app: 'funnel', principal: null, client: { client_id: 'client:app', name: 'client:app' } }).allowed, false)
+})
+
 test('admin comes from the tailnet policy only where "mesh_grants" says so, and without it the whole entry gives nothing', () => {
   const entry = { ...writes, app: { ...writes.app, admin: [{ access: 'read' }] }, dst: undefined }
   const alone = { app: { admin: [{ access: 'write' }] } }

@@ -84,6 +84,7 @@ const exchange = fc
   .map((capability) => ({ dst: ['resource:r'], app: { exchange: [capability] } }))
 
 const introspect = some(...resourceNames).map((dst) => ({ dst, app: { introspect: [{}] } }))
+const funnel = fc.constant({ app: { funnel: [{}] } })
 const claims = fc
   .record({ groups: some('group:a', 'group:b', 'group:m'), claims: fc.constantFrom({}, { team: 'x' }, { team: 'y', floor: 3 }) })
   .map((capability) => ({ dst: ['client:a', 'autogroup:registered'], app: { claims: [capability] } }))
@@ -116,6 +117,7 @@ export const grant: fc.Arbitrary<Grant> = fc.oneof(
   given(workloads, people, client_credentials),
   given(people, workloads, register),
   given(workloads, people, introspect),
+  given(workloads, people, funnel),
   given(people, workloads, claims),
   given(people, workloads, admin),
 )
@@ -215,6 +217,7 @@ const kinds: { [A in Asked['app']]: fc.Arbitrary<Extract<Asked, { app: A }>> } =
     depth: fc.constantFrom(1, 1, 2),
     impersonate: fc.constantFrom(false, false, true),
   }),
+  funnel: fc.record({ app: fc.constant('funnel'), principal: fc.constant(null), client: workload }),
   introspect: fc.record({ app: fc.constant('introspect'), principal: fc.option(fc.constant(ci)), client: fc.option(workload), resource }),
   claims: fc.record({ app: fc.constant('claims'), principal, client, resource: fc.option(resource) }),
   admin: fc.record({ app: fc.constant('admin'), principal, access: fc.constantFrom('read', 'write') }),

@@ -25,7 +25,7 @@ import { answerInWords, facts, heading } from './explain_words.ts'
 import { formatOf, formatOptions } from './format.ts'
 import { asking, fileOption, lastSeen, policySource, type Seen } from './source.ts'
 
-const apps = ['authorize', 'register', 'exchange', 'client_credentials', 'introspect', 'claims', 'admin'] as const
+const apps = ['authorize', 'register', 'exchange', 'client_credentials', 'introspect', 'funnel', 'claims', 'admin'] as const
 
 /** A list on the command line: with commas or spaces. */
 const listOf = (text: unknown): string[] =>
@@ -115,6 +115,9 @@ function callerOf(wording: Wording, seen: Seen | null): Principal | null {
   return { ...base, ...common, ...(given.groups && { groups: given.groups }) }
 }
 
+/** Where the client is the one that asks, so that there is one question and no other software to tell it from. */
+const asksForItself: ReadonlySet<Asked['app']> = new Set(['introspect', 'client_credentials', 'exchange', 'funnel'])
+
 /** Every question that the words stand for, in full, with what tells it from the others. */
 function questionsOf(policy: Policy, wording: Wording, caller: Principal | null, values: Values): { asked: Asked; label: string | null }[] {
   const question = questionOf(policy, wording, caller)
@@ -128,8 +131,7 @@ function questionsOf(policy: Policy, wording: Wording, caller: Principal | null,
   const first = ask(items[0] ?? '')
   const labelOf = (asked: Asked, item: string): string | null => {
     if (item !== '*' && !('scopes' in asked)) return item
-    const several = 'client' in asked && asked.app !== 'introspect' && asked.app !== 'client_credentials' && asked.app !== 'exchange'
-    if (!several || !asked.client) return null
+    if (!('client' in asked) || asksForItself.has(asked.app) || !asked.client) return null
     return asked.client.name ?? 'software that the policy does not name'
   }
   if (!first.some((asked) => 'scopes' in asked))
